@@ -1,0 +1,167 @@
+//! The engine as the rest of the process sees it: submit a sequence, read its events, look at its pulse.
+
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+
+use super::{Command, EnginePulse, QueuedSequence, SequenceId, SubmitError};
+use crate::sampling::SamplingParams;
+
+/// A sequence as it is handed to the engine.
+#[derive(Debug, Clone)]
+pub struct NewSequence {
+    /// Prompt token ids, at least one.
+    pub prompt: Arc<[u32]>,
+    /// How tokens are chosen.
+    pub sampling: SamplingParams,
+    /// Most tokens to generate, at least one.
+    pub max_new_tokens: u32,
+    /// Tokens that end the sequence; they are not part of the output.
+    pub stop_token_ids: Arc<[u32]>,
+}
+
+/// What the engine reports of one sequence, in order; exactly one `Finished` or `Failed` comes last.
+#[derive(Debug, Clone, PartialEq)]
+pub enum TokenEvent {
+    /// The sequence was scheduled for the first time.
+    Scheduled {
+        /// Prompt tokens whose K and V were found in the prefix cache.
+        num_cached_tokens: u32,
+    },
+    /// The next token of the output.
+    Token {
+        /// Its id.
+        token_id: u32,
+    },
+    /// The sequence ended well.
+    Finished {
+        /// Why.
+        reason: FinishReason,
+    },
+    /// The sequence was ended by a fault.
+    Failed {
+        /// What happened.
+        error: SequenceError,
+    },
+}
+
+/// Why a sequence ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FinishReason {
+    /// A stop token was sampled.
+    StopToken {
+        /// Its id.
+        token_id: u32,
+    },
+    /// `max_new_tokens` were generated.
+    Length,
+}
+
+/// Why a sequence failed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SequenceError {
+    /// The logits held a NaN or no finite value.
+    #[error("the model produced invalid logits")]
+    InvalidLogits,
+    /// The reader left its events unread until the buffer was full.
+    #[error("the reader was too slow: {buffered} events were waiting")]
+    SlowReader {
+        /// Events waiting when the sequence was given up.
+        buffered: usize,
+    },
+    /// The forward pass failed.
+    #[error("the forward pass failed: {0}")]
+    Model(String),
+    /// The engine stopped.
+    #[error("the engine stopped")]
+    EngineStopped,
+}
+
+/// The sending side of the engine: cheap to clone, shared by all request tasks.
+#[derive(Debug, Clone)]
+pub struct EngineHandle {
+    commands: mpsc::Sender<Command>,
+    pulse: Arc<EnginePulse>,
+    limits: EngineLimits,
+}
+
+/// What the engine can take, fixed at start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EngineLimits {
+    /// Most tokens of one sequence, prompt and output together.
+    pub max_model_len: usize,
+    /// Most sequences that may wait to be scheduled for the first time.
+    pub max_waiting: usize,
+    /// Most events buffered for one reader before its sequence is given up.
+    pub max_buffered_events: usize,
+}
+
+impl EngineHandle {
+    /// Connects a handle to the engine that reads `commands` and beats `pulse`.
+    pub fn new(commands: mpsc::Sender<Command>, pulse: Arc<EnginePulse>, limits: EngineLimits) -> Self {
+        Self { commands, pulse, limits }
+    }
+
+    /// Hands a sequence to the engine and returns its events.
+    ///
+    /// # Errors
+    /// [`SubmitError`] if the queue is full, the sequence can never fit, or the engine is stopping.
+    pub fn submit(&self, sequence: NewSequence) -> Result<TokenStream, SubmitError> {
+        let needed = sequence.prompt.len() + sequence.max_new_tokens as usize;
+        if needed > self.limits.max_model_len {
+            return Err(SubmitError::PromptTooLong { len: needed, max: self.limits.max_model_len });
+        }
+        let queue_full = |waiting| SubmitError::QueueFull { waiting, max: self.limits.max_waiting };
+        let ticket = self.pulse.enter_queue(self.limits.max_waiting).map_err(queue_full)?;
+        let id = self.pulse.next_sequence_id();
+        let (events, receiver) = mpsc::channel(self.limits.max_buffered_events);
+        let queued = QueuedSequence { id, sequence, events, ticket };
+        match self.commands.try_send(Command::Submit(Box::new(queued))) {
+            Ok(()) => Ok(TokenStream { id, events: receiver, commands: self.commands.clone(), ended: false }),
+            Err(mpsc::error::TrySendError::Full(_)) => Err(queue_full(self.pulse.num_waiting())),
+            Err(mpsc::error::TrySendError::Closed(_)) => Err(SubmitError::ShuttingDown),
+        }
+    }
+
+    /// The engine's pulse: counts and heartbeat, readable at any time without waiting.
+    pub fn pulse(&self) -> &EnginePulse {
+        &self.pulse
+    }
+
+    /// What the engine can take.
+    pub fn limits(&self) -> EngineLimits {
+        self.limits
+    }
+}
+
+/// The events of one sequence. Dropping it before the end aborts the sequence and frees its blocks.
+#[derive(Debug)]
+pub struct TokenStream {
+    id: SequenceId,
+    events: mpsc::Receiver<TokenEvent>,
+    commands: mpsc::Sender<Command>,
+    ended: bool,
+}
+
+impl TokenStream {
+    /// The next event; after `Finished` or `Failed` there is none.
+    pub async fn next(&mut self) -> Option<TokenEvent> {
+        if self.ended {
+            return None;
+        }
+        // The engine drops the sender without a last word only when it dies.
+        let event =
+            self.events.recv().await.unwrap_or(TokenEvent::Failed { error: SequenceError::EngineStopped });
+        self.ended = matches!(event, TokenEvent::Finished { .. } | TokenEvent::Failed { .. });
+        Some(event)
+    }
+}
+
+impl Drop for TokenStream {
+    fn drop(&mut self) {
+        if !self.ended {
+            // A full command queue is no loss: the engine also notices the closed channel at the next event.
+            let _ = self.commands.try_send(Command::Abort(self.id));
+        }
+    }
+}

@@ -1,0 +1,3 @@
+//! The `maru` binary.
+
+fn main() {}

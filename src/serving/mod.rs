@@ -1,0 +1,12 @@
+//! The life of one request: from a prompt to a stream of deltas, without wire types or status codes.
+
+mod error;
+mod output;
+mod request;
+
+pub use error::{GenerateError, RequestError};
+pub use output::{ChoiceUsage, DeltaKind, OutputDelta, OutputFinish};
+pub use request::{GenerateRequest, PromptInput, SamplingOptions};
+
+pub use crate::engine::{EnginePulse, SequenceError};
+pub use crate::text::ChatMessage;

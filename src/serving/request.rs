@@ -1,0 +1,40 @@
+//! What a client asks for, free of any wire format.
+
+use crate::text::ChatMessage;
+
+/// A request for generated text, checked as far as that is possible without the model.
+#[derive(Debug, Clone, PartialEq)]
+pub struct GenerateRequest {
+    /// What to continue.
+    pub prompt: PromptInput,
+    /// Sampling settings that the client named; the model's defaults fill the rest.
+    pub sampling: SamplingOptions,
+    /// Number of choices, at least one.
+    pub num_choices: u32,
+    /// Most tokens to generate; as many as fit when absent.
+    pub max_new_tokens: Option<u32>,
+    /// Strings that end the output; they are not part of it.
+    pub stop: Vec<String>,
+}
+
+/// The prompt in the form the client gave.
+#[derive(Debug, Clone, PartialEq)]
+pub enum PromptInput {
+    /// Messages for the model's chat template.
+    Chat(Vec<ChatMessage>),
+    /// Text to continue as it stands.
+    Text(String),
+}
+
+/// Sampling settings as the client named them.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct SamplingOptions {
+    /// Softmax temperature, 0 for greedy.
+    pub temperature: Option<f32>,
+    /// Probability mass to keep.
+    pub top_p: Option<f32>,
+    /// Number of tokens to keep; 0 keeps all.
+    pub top_k: Option<u32>,
+    /// Seed; drawn at random when absent.
+    pub seed: Option<u64>,
+}
