@@ -3,6 +3,7 @@
 mod batch;
 mod error;
 mod runner;
+pub mod weights;
 
 pub use batch::{BlockTables, ForwardBatch};
 pub use error::{LoadError, ModelError};

@@ -1,0 +1,4 @@
+//! The command line, the configuration and the hub, seen from outside.
+
+mod hub;
+mod hub_stand_in;
