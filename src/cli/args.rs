@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use crate::config::{Origin, Setting};
+use crate::serving::SamplingOptions;
 
 /// Which model to run, and on what.
 #[derive(Debug, Clone, Default, Args)]
@@ -95,6 +96,14 @@ pub struct SamplingArgs {
     pub seed: Option<u64>,
 }
 
+impl SamplingArgs {
+    /// What the flags name; the rest is the model's to decide.
+    pub(super) fn options(&self) -> SamplingOptions {
+        let Self { temperature, top_k, top_p, seed, .. } = *self;
+        SamplingOptions { temperature, top_p, top_k, seed }
+    }
+}
+
 impl ModelArgs {
     /// The configuration file that the flags name.
     pub fn config_file(&self) -> Option<PathBuf> {
@@ -103,6 +112,11 @@ impl ModelArgs {
 
     /// The settings that the flags stand for; `--set` comes last and wins.
     pub fn settings(&self) -> Vec<Setting> {
+        self.settings_below(Vec::new())
+    }
+
+    /// The same, with the settings of other flags before `--set`.
+    pub(super) fn settings_below(&self, others: Vec<Setting>) -> Vec<Setting> {
         let texts = [
             ("--model", "source.model", self.model.clone()),
             ("--revision", "source.revision", self.revision.clone()),
@@ -116,6 +130,7 @@ impl ModelArgs {
         settings.extend(typed([("--offline", "source.offline", self.offline.then_some(true))]));
         settings.extend(typed([("--threads", "model.threads", self.threads)]));
         settings.extend(typed([("--max-model-len", "model.max_model_len", self.max_model_len)]));
+        settings.extend(others);
         settings.extend(self.settings.set.iter().map(|(key, value)| {
             // The value may be a secret and is shown apart from where it was entered.
             Setting::text(key, value, Origin::Flag(format!("--set {key}")))

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use indicatif::{HumanBytes, MultiProgress, ProgressBar, ProgressStyle};
 
+use crate::model::LoadProgress;
 use crate::model::weights::hub::DownloadProgress;
 
 /// Letters of a file's name beside its bar.
@@ -88,21 +89,26 @@ impl DownloadProgress for DownloadBars {
     }
 }
 
-/// A spinner while something of unknown length goes on; it vanishes when dropped.
-pub(super) struct Spinner(ProgressBar);
+/// A bar while weights are loaded; it vanishes when dropped.
+pub(super) struct LoadBar(ProgressBar);
 
-impl Spinner {
-    pub(super) fn start(message: String) -> Self {
+impl LoadBar {
+    pub(super) fn new(name: &str) -> Self {
         if !std::io::stderr().is_terminal() {
             return Self(ProgressBar::hidden());
         }
-        let spinner = ProgressBar::new_spinner().with_message(message);
-        spinner.enable_steady_tick(Duration::from_millis(100));
-        Self(spinner)
+        let style = ProgressStyle::with_template("{msg} {bar:30} {bytes:>11}/{total_bytes:11} {eta:>4}");
+        let style = style.expect("the template is valid").progress_chars("=> ");
+        Self(ProgressBar::new(0).with_style(style).with_message(format!("loading {name}")))
+    }
+
+    pub(super) fn show(&mut self, progress: LoadProgress) {
+        self.0.set_length(progress.total_bytes);
+        self.0.set_position(progress.done_bytes);
     }
 }
 
-impl Drop for Spinner {
+impl Drop for LoadBar {
     fn drop(&mut self) {
         self.0.finish_and_clear();
     }

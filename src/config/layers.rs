@@ -60,7 +60,7 @@ pub fn resolve<C: Settings>(settings: &[Setting]) -> Result<C, Faults> {
     }
     let config: C = merged.extract().expect("layers that fit one by one fit together");
     for (key, reason) in config.faults() {
-        let entered = settings.iter().rev().find(|setting| covers(setting, &key));
+        let entered = settings.iter().rev().find(|setting| setting.covers(&key));
         let entered = entered.map_or_else(String::new, entered_as);
         faults.push(Fault { key, entered, reason });
     }
@@ -102,10 +102,6 @@ fn reason_of<C: Settings>(key: &str, kind: Kind) -> String {
         Kind::Message(message) => message,
         other => other.to_string(),
     }
-}
-
-fn covers(setting: &Setting, key: &str) -> bool {
-    setting.key == key || key.strip_prefix(&setting.key).is_some_and(|rest| rest.starts_with('.'))
 }
 
 /// How a fault shows what was entered: ` = value (origin)`.

@@ -71,6 +71,11 @@ impl Setting {
         Ok(settings)
     }
 
+    /// Whether this setting gives `key` its value, be it as part of a whole table.
+    pub fn covers(&self, key: &str) -> bool {
+        self.key == key || key.strip_prefix(&self.key).is_some_and(|rest| rest.starts_with('.'))
+    }
+
     /// What the entered text may mean, each as a layer to lay over others.
     pub(super) fn layers(&self) -> impl Iterator<Item = Layer> + '_ {
         let layer = |value: &Value| Layer {
