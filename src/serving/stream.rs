@@ -10,7 +10,7 @@ use crate::text::{Detokenizer, GraphemeBuffer, StopScanner};
 
 use super::{ChoiceUsage, DeltaKind, OutputFinish};
 
-/// The output of one choice. Dropped before its end it counts as aborted, and its sequence is given up.
+/// The output of one choice. Dropped before its end, its sequence is given up.
 #[derive(Debug)]
 pub(super) struct Choice {
     /// `None` once the choice has ended.
@@ -83,18 +83,12 @@ impl Choice {
     }
 
     fn finish(&mut self, reason: OutputFinish, deltas: &mut VecDeque<DeltaKind>) {
-        // After a stop string the sequence still runs; dropping its events ends it.
-        self.events = None;
+        if let Some(events) = self.events.take() {
+            // After a stop string the sequence still runs: nobody left, but no more is wanted.
+            events.finish();
+        }
         self.clock.mark_finished(reason, self.usage);
         deltas.push_back(DeltaKind::Finished { reason, usage: self.usage });
-    }
-}
-
-impl Drop for Choice {
-    fn drop(&mut self) {
-        if self.events.is_some() {
-            self.clock.mark_aborted();
-        }
     }
 }
 
@@ -188,14 +182,5 @@ impl Clock {
             OutputFinish::Length => "length",
         };
         metrics.request_success.with_label_values(&[label]).inc();
-    }
-
-    fn mark_aborted(&self) {
-        let phase = match (self.scheduled, self.first_token) {
-            (None, _) => "queued",
-            (Some(_), None) => "prefill",
-            (Some(_), Some(_)) => "decode",
-        };
-        self.metrics.aborted.with_label_values(&[phase]).inc();
     }
 }
