@@ -7,7 +7,7 @@ use anyhow::{Context, bail};
 use super::demo;
 use crate::config::SourceConfig;
 use crate::model::ModelSource;
-use crate::model::weights::hub::{DownloadProgress, Hub, HubModel, HubSettings, is_repo_id};
+use crate::model::hub::{DownloadProgress, Hub, HubModel, HubSettings, is_repo_id};
 
 /// A model whose files are here.
 #[derive(Debug, Clone)]

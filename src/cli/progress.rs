@@ -6,7 +6,7 @@ use std::time::Duration;
 use indicatif::{HumanBytes, MultiProgress, ProgressBar, ProgressStyle};
 
 use crate::model::LoadProgress;
-use crate::model::weights::hub::DownloadProgress;
+use crate::model::hub::DownloadProgress;
 
 /// Letters of a file's name beside its bar.
 const NAME_WIDTH: usize = 32;

@@ -5,7 +5,7 @@ use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 
 use super::{Origin, Setting};
-use crate::model::weights::hub::{HubSettings, Patience};
+use crate::model::hub::{HubSettings, Patience};
 
 /// Prefix of variables that set a key: `MARU__ENGINE__MAX_NUM_SEQS` is `engine.max_num_seqs`.
 const KEY_PREFIX: &str = "MARU__";

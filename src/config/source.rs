@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::weights::hub::HubModel;
+use crate::model::hub::HubModel;
 
 /// Which model to serve, and under which name.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use maru::model::weights::hub::{DownloadProgress, Hub, HubError, HubModel, HubSettings, Patience};
+use maru::model::hub::{DownloadProgress, Hub, HubError, HubModel, HubSettings, Patience};
 use tempfile::TempDir;
 
 use crate::hub_stand_in::{Behaviour, COMMIT, REPO, StandIn, etag};
