@@ -1,7 +1,9 @@
 //! The engine as the rest of the process sees it: submit a sequence, read its events, look at its pulse.
 
+use std::future::poll_fn;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, ready};
 
 use tokio::sync::mpsc;
 
@@ -186,30 +188,43 @@ pub struct TokenStream {
 }
 
 impl TokenStream {
-    /// The next event; after `Finished` or `Failed` there is none.
+    /// The next event; after `Finished` or `Failed` there is none. Dropping the future loses no event.
     pub async fn next(&mut self) -> Option<TokenEvent> {
+        poll_fn(|cx| self.poll_next(cx)).await
+    }
+
+    /// As [`Self::next`], for who reads several streams at once.
+    pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<TokenEvent>> {
         if self.ended {
-            return None;
+            return Poll::Ready(None);
         }
         // The engine drops the sender without a last word only when it dies.
-        let event =
-            self.events.recv().await.unwrap_or(TokenEvent::Failed { error: SequenceError::EngineStopped });
+        let engine_died = TokenEvent::Failed { error: SequenceError::EngineStopped };
+        let event = ready!(self.events.poll_recv(cx)).unwrap_or(engine_died);
         self.ended = matches!(event, TokenEvent::Finished { .. } | TokenEvent::Failed { .. });
-        Some(event)
+        Poll::Ready(Some(event))
     }
 
     /// Ends the sequence because its reader has all that it wants, as when a stop string was met: unlike a plain
-    /// drop, this does not count as a client that left.
-    pub fn finish(self) {
-        self.satisfied.store(true, Ordering::Relaxed);
+    /// drop before the end, this does not count as a client that left. No event follows.
+    pub fn finish(&mut self) {
+        // Seen by the engine before the channel's closing is: both go through the channel's own ordering.
+        self.satisfied.store(true, Ordering::Release);
+        self.leave();
+    }
+
+    fn leave(&mut self) {
+        if !self.ended {
+            self.ended = true;
+            self.events.close();
+            // A full command queue is no loss: the engine also notices the closed channel before its next step.
+            let _ = self.commands.try_send(Command::Abort(self.id));
+        }
     }
 }
 
 impl Drop for TokenStream {
     fn drop(&mut self) {
-        if !self.ended {
-            // A full command queue is no loss: the engine also notices the closed channel at the next event.
-            let _ = self.commands.try_send(Command::Abort(self.id));
-        }
+        self.leave();
     }
 }

@@ -82,9 +82,10 @@ impl EnginePulse {
         self.started.elapsed().saturating_sub(last)
     }
 
-    /// Sequences that wait to be scheduled for the first time.
+    /// Sequences that wait to be scheduled for the first time. Who reads this first and then [`Self::num_running`]
+    /// finds a sequence that leaves the queue in one of the two.
     pub fn num_waiting(&self) -> usize {
-        self.waiting.load(Ordering::Relaxed)
+        self.waiting.load(Ordering::Acquire)
     }
 
     /// Sequences that hold blocks.
@@ -111,6 +112,6 @@ pub struct QueueTicket {
 
 impl Drop for QueueTicket {
     fn drop(&mut self) {
-        self.waiting.fetch_sub(1, Ordering::Relaxed);
+        self.waiting.fetch_sub(1, Ordering::Release);
     }
 }

@@ -156,6 +156,8 @@ impl RunLoop {
 
     fn step(&mut self) {
         let plan = self.scheduler.schedule();
+        // Those admitted show as running before they give back their places in the queue: never as neither.
+        self.report();
         self.announce(&plan);
         let batch = self.builder.build(&plan, &self.scheduler);
         let num_samples = batch.sample_rows.len();
@@ -183,6 +185,7 @@ impl RunLoop {
             // The buffer is empty, and a reader that has gone is noticed before the next step.
             reader.send(TokenEvent::Scheduled { num_cached_tokens: admission.num_cached as u32 });
         }
+        self.metrics.num_requests_waiting.set(self.pulse.num_waiting() as i64);
     }
 
     /// One token for each part that samples; a row that gives none concerns its sequence alone.
