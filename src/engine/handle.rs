@@ -142,8 +142,8 @@ impl EngineHandle {
         let queued = QueuedSequence { id, sequence, events, ticket, satisfied: Arc::clone(&satisfied) };
         match self.commands.try_send(Command::Submit(Box::new(queued))) {
             Ok(()) => {
-                let commands = self.commands.clone();
-                Ok(TokenStream { id, events: receiver, commands, ended: false, satisfied })
+                let (commands, pulse) = (self.commands.clone(), Arc::clone(&self.pulse));
+                Ok(TokenStream { id, events: receiver, commands, pulse, ended: false, satisfied })
             }
             Err(mpsc::error::TrySendError::Full(_)) => Err(queue_full(self.pulse.num_waiting())),
             Err(mpsc::error::TrySendError::Closed(_)) => Err(SubmitError::ShuttingDown),
@@ -183,6 +183,7 @@ pub struct TokenStream {
     id: SequenceId,
     events: mpsc::Receiver<TokenEvent>,
     commands: mpsc::Sender<Command>,
+    pulse: Arc<EnginePulse>,
     ended: bool,
     satisfied: Arc<AtomicBool>,
 }
@@ -208,17 +209,23 @@ impl TokenStream {
     /// Ends the sequence because its reader has all that it wants, as when a stop string was met: unlike a plain
     /// drop before the end, this does not count as a client that left. No event follows.
     pub fn finish(&mut self) {
-        // Seen by the engine before the channel's closing is: both go through the channel's own ordering.
         self.satisfied.store(true, Ordering::Release);
         self.leave();
     }
 
     fn leave(&mut self) {
-        if !self.ended {
-            self.ended = true;
-            self.events.close();
+        if self.ended {
+            return;
+        }
+        self.ended = true;
+        self.events.close();
+        // After the close nothing comes in, so the last event tells for good whether the engine still has a part.
+        match std::iter::from_fn(|| self.events.try_recv().ok()).last() {
+            Some(TokenEvent::Failed { .. }) => {}
+            Some(TokenEvent::Finished { .. }) if self.satisfied.load(Ordering::Relaxed) => {}
+            Some(TokenEvent::Finished { .. }) => self.pulse.count_unread_end(),
             // A full command queue is no loss: the engine also notices the closed channel before its next step.
-            let _ = self.commands.try_send(Command::Abort(self.id));
+            _ => drop(self.commands.try_send(Command::Abort(self.id))),
         }
     }
 }

@@ -18,6 +18,7 @@ pub struct EnginePulse {
     last_beat_ms: AtomicU64,
     failed: AtomicBool,
     closing: AtomicBool,
+    unread_ends: AtomicU64,
     next_sequence_id: AtomicU64,
 }
 
@@ -33,6 +34,7 @@ impl EnginePulse {
             last_beat_ms: AtomicU64::new(0),
             failed: AtomicBool::new(false),
             closing: AtomicBool::new(false),
+            unread_ends: AtomicU64::new(0),
             next_sequence_id: AtomicU64::new(0),
         }
     }
@@ -74,6 +76,16 @@ impl EnginePulse {
     /// Whether new sequences are refused because the engine drains or stops.
     pub fn is_closing(&self) -> bool {
         self.closing.load(Ordering::Relaxed)
+    }
+
+    /// Records that a reader left with the end of its sequence unread in the buffer.
+    pub(super) fn count_unread_end(&self) {
+        self.unread_ends.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How many readers left so since the last call.
+    pub(super) fn take_unread_ends(&self) -> u64 {
+        self.unread_ends.swap(0, Ordering::Relaxed)
     }
 
     /// Time since the engine's last sign of life. An idle engine beats at least once a second.

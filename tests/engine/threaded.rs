@@ -4,137 +4,19 @@
 //! happens in the background is awaited, not timed.
 
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, Sender, channel};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use maru::engine::{
-    AdmissionError, Engine, EngineConfig, EngineHandle, EngineThread, FakeRunner, FinishReason, NewSequence,
-    SequenceError, StartError, SubmitError, TokenEvent, TokenStream,
+    AdmissionError, Engine, EngineConfig, FakeRunner, FinishReason, NewSequence, SequenceError, StartError,
+    SubmitError, TokenEvent, TokenStream,
 };
-use maru::model::{ForwardBatch, KvCapacity, Logits, ModelError, Runner};
-use maru::sampling::SamplingParams;
+use maru::model::KvCapacity;
 use maru::telemetry::{CacheInfo, Metrics};
 
+use crate::dice::Dice;
 use crate::oracle;
+use crate::rig::{Act, CAPACITY, Rig, config, eventually, sequence};
 use crate::scenario::VOCAB_SIZE;
-
-const CAPACITY: KvCapacity = KvCapacity { num_blocks: 64, block_size: 4 };
-
-/// What the next forward pass does.
-#[derive(Debug, Clone, Copy)]
-enum Act {
-    Go,
-    Fail,
-    Panic,
-    /// The first sampled row holds a NaN.
-    Nan,
-    /// A row of logits is missing.
-    LoseRow,
-}
-
-/// Holds every forward pass until the gate names its act; runs freely once the gate is dropped.
-struct GatedRunner {
-    inner: FakeRunner,
-    gate: Receiver<Act>,
-}
-
-impl Runner for GatedRunner {
-    fn forward(&mut self, batch: &ForwardBatch) -> Result<Logits, ModelError> {
-        let act = self.gate.recv().unwrap_or(Act::Go);
-        let logits = self.inner.forward(batch)?;
-        let rows = (0..logits.num_rows()).flat_map(|row| logits.row(row));
-        let mut data: Vec<f32> = rows.copied().collect();
-        match act {
-            Act::Go => return Ok(logits),
-            Act::Fail => return Err(ModelError::Backend { op: "attention", reason: "planned".to_owned() }),
-            Act::Panic => panic!("planned panic"),
-            Act::Nan => data[3] = f32::NAN,
-            Act::LoseRow => data.truncate(data.len() - VOCAB_SIZE),
-        }
-        Ok(Logits::new(data, VOCAB_SIZE))
-    }
-
-    fn kv_capacity(&self) -> KvCapacity {
-        self.inner.kv_capacity()
-    }
-}
-
-struct Rig {
-    handle: EngineHandle,
-    thread: EngineThread,
-    metrics: Arc<Metrics>,
-    gate: Option<Sender<Act>>,
-}
-
-impl Rig {
-    fn new(config: EngineConfig) -> Self {
-        let (gate, acts) = channel();
-        let runner = GatedRunner { inner: FakeRunner::new(CAPACITY, VOCAB_SIZE), gate: acts };
-        let KvCapacity { num_blocks, block_size } = CAPACITY;
-        let metrics =
-            Arc::new(Metrics::new("fake", CacheInfo { block_size, num_blocks }).expect("valid names"));
-        let (handle, thread) =
-            Engine::spawn(Box::new(runner), &config, 10_000, Arc::clone(&metrics)).expect("a valid engine");
-        Self { handle, thread, metrics, gate: Some(gate) }
-    }
-
-    /// An engine that nothing holds back.
-    fn free(config: EngineConfig) -> Self {
-        let mut rig = Self::new(config);
-        rig.open();
-        rig
-    }
-
-    fn act(&self, act: Act) {
-        self.gate.as_ref().expect("the gate is not open").send(act).expect("the engine runs");
-    }
-
-    fn open(&mut self) {
-        self.gate = None;
-    }
-
-    fn submit(&self, sequence: &NewSequence) -> TokenStream {
-        self.handle.submit(sequence.clone()).expect("there is room")
-    }
-
-    fn aborted(&self) -> [u64; 3] {
-        ["queued", "prefill", "decode"].map(|phase| self.metrics.aborted.with_label_values(&[phase]).get())
-    }
-
-    fn failed(&self, reason: &str) -> u64 {
-        self.metrics.failed.with_label_values(&[reason]).get()
-    }
-
-    /// Waits until nothing runs, waits or holds a block.
-    fn await_idle(&self) {
-        let pulse = self.handle.pulse();
-        eventually("the engine is idle", || {
-            (pulse.num_waiting(), pulse.num_running(), pulse.num_used_blocks()) == (0, 0, 0)
-        });
-    }
-}
-
-fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
-    let start = Instant::now();
-    while !condition() {
-        assert!(start.elapsed() < Duration::from_secs(60), "a minute passed before {what}");
-        std::thread::sleep(Duration::from_millis(1));
-    }
-}
-
-fn config() -> EngineConfig {
-    EngineConfig { max_num_seqs: 4, max_num_batched_tokens: 4, max_waiting: 100, max_buffered_events: 500 }
-}
-
-/// A sequence without stop tokens, so that it has exactly `max_new_tokens` tokens.
-fn sequence(num_prompt: u32, max_new_tokens: u32, seed: u64) -> NewSequence {
-    NewSequence {
-        prompt: (0..num_prompt).map(|i| (i * 7 + seed as u32) % VOCAB_SIZE as u32).collect(),
-        sampling: SamplingParams { temperature: 1.0, seed, ..SamplingParams::greedy() },
-        max_new_tokens,
-        stop_token_ids: [].into(),
-    }
-}
 
 /// All tokens of a stream and its last event.
 async fn read(stream: &mut TokenStream) -> (Vec<u32>, TokenEvent) {
@@ -180,7 +62,7 @@ async fn sixty_four_streams_at_once_each_read_what_they_would_alone() {
     assert_eq!(rig.metrics.prefix_cache_hits.get(), 0);
     assert_eq!(rig.metrics.generation_tokens.get(), num_generated as u64);
     assert_eq!(rig.metrics.engine_healthy.get(), 1);
-    assert_eq!(rig.aborted(), [0, 0, 0]);
+    assert_eq!(rig.aborted(), [0, 0, 0, 0]);
 }
 
 #[tokio::test]
@@ -194,7 +76,7 @@ async fn a_reader_that_leaves_while_queued_or_in_prefill_frees_everything() {
     drop((prefilling, queued));
     rig.open();
     rig.await_idle();
-    eventually("both are counted", || rig.aborted() == [1, 1, 0]);
+    eventually("both are counted", || rig.aborted() == [1, 1, 0, 0]);
 }
 
 #[tokio::test]
@@ -226,7 +108,7 @@ async fn an_abort_in_decode_is_counted_and_an_early_finish_is_not() {
     drop((leaving, satisfied));
     rig.open();
     rig.await_idle();
-    eventually("the abort is counted", || rig.aborted() == [0, 0, 1]);
+    eventually("the abort is counted", || rig.aborted() == [0, 0, 1, 0]);
 }
 
 #[tokio::test]
@@ -245,6 +127,91 @@ async fn departures_are_noticed_though_the_command_queue_was_full() {
 }
 
 #[tokio::test]
+async fn a_reader_that_leaves_an_end_unread_is_counted_once() {
+    let rig = Rig::free(config());
+    let mut unread = rig.submit(&sequence(3, 5, 1));
+    let mut satisfied = rig.submit(&sequence(3, 5, 2));
+    rig.await_idle();
+    for _ in 0..6 {
+        assert!(matches!(unread.next().await, Some(TokenEvent::Scheduled { .. } | TokenEvent::Token { .. })));
+    }
+    drop(unread);
+    satisfied.finish();
+    eventually("it is counted", || rig.aborted() == [0, 0, 0, 1]);
+}
+
+/// What a reader of the storm does.
+#[derive(Debug, Clone, Copy)]
+enum Habit {
+    ReadsAll,
+    LeavesAfter(usize),
+    FinishesAfter(usize),
+}
+
+/// Reads by habit and says whether the sequence was read to its end or came to one that its reader wanted.
+async fn read_by_habit(sequence: NewSequence, mut stream: TokenStream, habit: Habit) -> bool {
+    let (limit, finishes) = match habit {
+        Habit::ReadsAll => (usize::MAX, false),
+        Habit::LeavesAfter(events) => (events, false),
+        Habit::FinishesAfter(events) => (events, true),
+    };
+    let mut tokens = Vec::new();
+    for _ in 0..limit {
+        match stream.next().await.expect("an end comes before nothing") {
+            TokenEvent::Scheduled { .. } => {}
+            TokenEvent::Token { token_id } => tokens.push(token_id),
+            last => {
+                let expected = oracle::expect(&sequence, VOCAB_SIZE);
+                assert_eq!(
+                    (tokens, last),
+                    (expected.tokens, TokenEvent::Finished { reason: expected.reason })
+                );
+                return true;
+            }
+        }
+    }
+    if finishes {
+        stream.finish();
+    }
+    finishes
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_storm_of_departures_leaves_nothing_behind_and_every_end_is_counted_once() {
+    const NUM_STREAMS: u64 = 600;
+    let rig = Rig::free(EngineConfig {
+        max_num_seqs: 8,
+        max_num_batched_tokens: 24,
+        max_waiting: 1_000,
+        ..config()
+    });
+    let mut dice = Dice::new(1);
+    let mut tasks = Vec::new();
+    for seed in 0..NUM_STREAMS {
+        let sequence = sequence(dice.between(1, 40) as u32, dice.between(1, 30) as u32, seed);
+        let habit = match dice.between(0, 3) {
+            0 => Habit::ReadsAll,
+            1 => Habit::FinishesAfter(dice.between(0, 20)),
+            _ => Habit::LeavesAfter(dice.between(0, 20)),
+        };
+        let stream = rig.submit(&sequence);
+        tasks.push(tokio::spawn(read_by_habit(sequence, stream, habit)));
+        if dice.chance(20) {
+            tokio::task::yield_now().await;
+        }
+    }
+    let mut num_wanted = 0;
+    for task in tasks {
+        num_wanted += u64::from(task.await.expect("no reader panics"));
+    }
+    rig.await_idle();
+    let num_aborted = || rig.aborted().iter().sum::<u64>();
+    eventually("every departure is counted", || num_aborted() + num_wanted >= NUM_STREAMS);
+    assert_eq!(num_aborted() + num_wanted, NUM_STREAMS);
+    assert!(num_wanted > 100 && num_aborted() > 100, "{num_wanted} wanted ends, {:?}", rig.aborted());
+}
+
+#[tokio::test]
 async fn a_slow_reader_loses_its_sequence_and_nobody_else_waits() {
     let rig = Rig::free(EngineConfig { max_buffered_events: 4, max_num_batched_tokens: 8, ..config() });
     let slow = sequence(3, 50, 1);
@@ -253,7 +220,7 @@ async fn a_slow_reader_loses_its_sequence_and_nobody_else_waits() {
     let (tokens, last) = read(&mut unread).await;
     assert_eq!(tokens, oracle::expect(&slow, VOCAB_SIZE).tokens[..3]);
     assert_eq!(last, TokenEvent::Failed { error: SequenceError::SlowReader { buffered: 4 } });
-    assert_eq!((rig.failed("slow_reader"), rig.aborted()), (1, [0, 0, 0]));
+    assert_eq!((rig.failed("slow_reader"), rig.aborted()), (1, [0, 0, 0, 0]));
 
     // Three tokens and the announcement fill the buffer; the last word still fits.
     let mut exact = rig.submit(&sequence(3, 3, 1));
