@@ -1,7 +1,9 @@
 //! The engine as the rest of the process sees it: submit a sequence, read its events, look at its pulse.
 
+use std::future::poll_fn;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, ready};
 
 use tokio::sync::mpsc;
 
@@ -140,8 +142,8 @@ impl EngineHandle {
         let queued = QueuedSequence { id, sequence, events, ticket, satisfied: Arc::clone(&satisfied) };
         match self.commands.try_send(Command::Submit(Box::new(queued))) {
             Ok(()) => {
-                let commands = self.commands.clone();
-                Ok(TokenStream { id, events: receiver, commands, ended: false, satisfied })
+                let (commands, pulse) = (self.commands.clone(), Arc::clone(&self.pulse));
+                Ok(TokenStream { id, events: receiver, commands, pulse, ended: false, satisfied })
             }
             Err(mpsc::error::TrySendError::Full(_)) => Err(queue_full(self.pulse.num_waiting())),
             Err(mpsc::error::TrySendError::Closed(_)) => Err(SubmitError::ShuttingDown),
@@ -181,35 +183,55 @@ pub struct TokenStream {
     id: SequenceId,
     events: mpsc::Receiver<TokenEvent>,
     commands: mpsc::Sender<Command>,
+    pulse: Arc<EnginePulse>,
     ended: bool,
     satisfied: Arc<AtomicBool>,
 }
 
 impl TokenStream {
-    /// The next event; after `Finished` or `Failed` there is none.
+    /// The next event; after `Finished` or `Failed` there is none. Dropping the future loses no event.
     pub async fn next(&mut self) -> Option<TokenEvent> {
+        poll_fn(|cx| self.poll_next(cx)).await
+    }
+
+    /// As [`Self::next`], for who reads several streams at once.
+    pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<TokenEvent>> {
         if self.ended {
-            return None;
+            return Poll::Ready(None);
         }
         // The engine drops the sender without a last word only when it dies.
-        let event =
-            self.events.recv().await.unwrap_or(TokenEvent::Failed { error: SequenceError::EngineStopped });
+        let engine_died = TokenEvent::Failed { error: SequenceError::EngineStopped };
+        let event = ready!(self.events.poll_recv(cx)).unwrap_or(engine_died);
         self.ended = matches!(event, TokenEvent::Finished { .. } | TokenEvent::Failed { .. });
-        Some(event)
+        Poll::Ready(Some(event))
     }
 
     /// Ends the sequence because its reader has all that it wants, as when a stop string was met: unlike a plain
-    /// drop, this does not count as a client that left.
-    pub fn finish(self) {
-        self.satisfied.store(true, Ordering::Relaxed);
+    /// drop before the end, this does not count as a client that left. No event follows.
+    pub fn finish(&mut self) {
+        self.satisfied.store(true, Ordering::Release);
+        self.leave();
+    }
+
+    fn leave(&mut self) {
+        if self.ended {
+            return;
+        }
+        self.ended = true;
+        self.events.close();
+        // After the close nothing comes in, so the last event tells for good whether the engine still has a part.
+        match std::iter::from_fn(|| self.events.try_recv().ok()).last() {
+            Some(TokenEvent::Failed { .. }) => {}
+            Some(TokenEvent::Finished { .. }) if self.satisfied.load(Ordering::Relaxed) => {}
+            Some(TokenEvent::Finished { .. }) => self.pulse.count_unread_end(),
+            // A full command queue is no loss: the engine also notices the closed channel before its next step.
+            _ => drop(self.commands.try_send(Command::Abort(self.id))),
+        }
     }
 }
 
 impl Drop for TokenStream {
     fn drop(&mut self) {
-        if !self.ended {
-            // A full command queue is no loss: the engine also notices the closed channel at the next event.
-            let _ = self.commands.try_send(Command::Abort(self.id));
-        }
+        self.leave();
     }
 }

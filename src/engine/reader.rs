@@ -63,6 +63,6 @@ impl Reader {
 
     /// Whether the reader left because it had all that it wanted.
     pub(super) fn is_satisfied(&self) -> bool {
-        self.satisfied.load(Ordering::Relaxed)
+        self.satisfied.load(Ordering::Acquire)
     }
 }

@@ -115,7 +115,7 @@ impl RunLoop {
         let reader = Reader { events, ticket: Some(ticket), satisfied };
         self.readers.insert(id, reader);
         if let Err(error) = self.scheduler.add(id, sequence) {
-            self.deliver(id, TokenEvent::Failed { error: error.into() });
+            self.fail(id, error.into());
         }
     }
 
@@ -150,12 +150,14 @@ impl RunLoop {
         let open: Vec<_> = self.readers.keys().copied().collect();
         for id in open {
             self.scheduler.abort(id);
-            self.deliver(id, TokenEvent::Failed { error: SequenceError::EngineStopped });
+            self.fail(id, SequenceError::EngineStopped);
         }
     }
 
     fn step(&mut self) {
         let plan = self.scheduler.schedule();
+        // Those admitted show as running before they give back their places in the queue: never as neither.
+        self.report();
         self.announce(&plan);
         let batch = self.builder.build(&plan, &self.scheduler);
         let num_samples = batch.sample_rows.len();
@@ -183,6 +185,7 @@ impl RunLoop {
             // The buffer is empty, and a reader that has gone is noticed before the next step.
             reader.send(TokenEvent::Scheduled { num_cached_tokens: admission.num_cached as u32 });
         }
+        self.metrics.num_requests_waiting.set(self.pulse.num_waiting() as i64);
     }
 
     /// One token for each part that samples; a row that gives none concerns its sequence alone.
@@ -213,23 +216,33 @@ impl RunLoop {
                 Delivery::Gone => self.abort(id),
                 Delivery::Full { buffered } => {
                     self.scheduler.abort(id);
-                    self.deliver(id, TokenEvent::Failed { error: SequenceError::SlowReader { buffered } });
+                    self.fail(id, SequenceError::SlowReader { buffered });
                 }
             },
             TokenEvent::Finished { .. } => match reader.send_last(event) {
                 Delivery::Gone => self.abort(id),
                 Delivery::Sent | Delivery::Full { .. } => drop(self.readers.remove(&id)),
             },
-            TokenEvent::Failed { ref error } => {
-                self.metrics.failed.with_label_values(&[error.label()]).inc();
-                if *error == SequenceError::InvalidLogits {
-                    self.metrics.corrupted_requests.inc();
-                }
-                tracing::warn!(sequence = id.0, %error, "a sequence failed");
-                reader.send_last(event);
-                self.readers.remove(&id);
-            }
+            TokenEvent::Failed { error } => self.fail(id, error),
         }
+    }
+
+    /// Counts a failure and makes it the reader's last event. The scheduler has forgotten the sequence already.
+    fn fail(&mut self, id: SequenceId, error: SequenceError) {
+        let Some(reader) = self.readers.remove(&id) else { return };
+        self.metrics.failed.with_label_values(&[error.label()]).inc();
+        match error {
+            SequenceError::InvalidLogits => {
+                self.metrics.corrupted_requests.inc();
+                tracing::error!(sequence = id.0, %error, "a sequence failed");
+            }
+            SequenceError::SlowReader { .. } | SequenceError::Refused(_) => {
+                tracing::warn!(sequence = id.0, %error, "a sequence was given up");
+            }
+            // These concern many sequences and are logged once, where they happen.
+            SequenceError::Model(_) | SequenceError::EngineStopped => {}
+        }
+        reader.send_last(TokenEvent::Failed { error });
     }
 
     /// Brings gauges and pulse up to date.
@@ -240,6 +253,10 @@ impl RunLoop {
         self.metrics.num_requests_running.set(num_running as i64);
         self.metrics.num_requests_waiting.set(self.pulse.num_waiting() as i64);
         self.metrics.kv_cache_usage.set(pool.num_used() as f64 / pool.num_total() as f64);
+        let unread_ends = self.pulse.take_unread_ends();
+        if unread_ends > 0 {
+            self.metrics.aborted.with_label_values(&["delivery"]).inc_by(unread_ends);
+        }
     }
 }
 

@@ -6,6 +6,7 @@
 mod dice;
 mod oracle;
 mod planted;
+mod rig;
 mod scenario;
 mod simulation;
 mod threaded;
