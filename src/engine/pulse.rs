@@ -17,6 +17,7 @@ pub struct EnginePulse {
     /// Milliseconds from `started` to the engine's last sign of life.
     last_beat_ms: AtomicU64,
     failed: AtomicBool,
+    closing: AtomicBool,
     next_sequence_id: AtomicU64,
 }
 
@@ -31,6 +32,7 @@ impl EnginePulse {
             total_blocks,
             last_beat_ms: AtomicU64::new(0),
             failed: AtomicBool::new(false),
+            closing: AtomicBool::new(false),
             next_sequence_id: AtomicU64::new(0),
         }
     }
@@ -62,6 +64,16 @@ impl EnginePulse {
     /// Whether the engine has died.
     pub fn has_failed(&self) -> bool {
         self.failed.load(Ordering::Relaxed)
+    }
+
+    /// Records that no new sequence is taken from now on.
+    pub(super) fn begin_closing(&self) {
+        self.closing.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether new sequences are refused because the engine drains or stops.
+    pub fn is_closing(&self) -> bool {
+        self.closing.load(Ordering::Relaxed)
     }
 
     /// Time since the engine's last sign of life. An idle engine beats at least once a second.

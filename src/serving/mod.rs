@@ -5,7 +5,9 @@ mod error;
 mod generation;
 mod generator;
 mod output;
+mod prepare;
 mod request;
+mod stream;
 
 pub use config::ServingConfig;
 pub use error::{GenerateError, RequestError};

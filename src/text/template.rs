@@ -1,10 +1,151 @@
-//! Chat templates.
+//! Chat templates: the model's own, run under limits.
+//!
+//! The rules are those of the library the templates were written for: blocks trimmed, loop controls, Python's methods
+//! of strings, lists and maps, `raise_exception`, Python's JSON. A template cannot read files and cannot run for long:
+//! fuel bounds its steps and its memory, and its output and its recursion have limits of their own.
+
+use std::io;
+
+use minijinja::syntax::SyntaxConfig;
+use minijinja::{Environment, Error, ErrorKind, Value};
+
+use super::python_json::tojson;
+
+/// What a rendering may consume: steps, and memory at 64 bytes a unit.
+const FUEL: u64 = 2_000_000;
+/// Calls of macros and blocks inside each other.
+const MAX_RECURSION: usize = 100;
+/// Bytes that a template may write beside twice its input.
+const SPARE_OUTPUT_BYTES: usize = 1024 * 1024;
+const NAME: &str = "chat";
 
 /// One message of a conversation, in the form that chat templates read.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct ChatMessage {
-    /// `system`, `user`, `assistant` or `tool`.
+    /// `system` (or `developer`, which means the same), `user`, `assistant` or `tool`.
     pub role: String,
     /// The text; parts of a content list are joined.
     pub content: String,
 }
+
+impl ChatMessage {
+    /// A message of this role with this text.
+    pub fn new(role: impl Into<String>, content: impl Into<String>) -> Self {
+        Self { role: role.into(), content: content.into() }
+    }
+}
+
+/// A chat template gave no prompt.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum TemplateError {
+    /// The template itself refuses the conversation, in its own words.
+    #[error("the model's chat template refuses the conversation: {0}")]
+    Refused(String),
+    /// The rendering met a limit.
+    #[error("rendering the model's chat template takes more than its limit of {0}")]
+    Limit(&'static str),
+    /// The template failed on this conversation.
+    #[error("the model's chat template failed: {0}")]
+    Failed(String),
+}
+
+/// What `raise_exception` was called with.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Raised(String);
+
+/// A compiled chat template.
+#[derive(Debug)]
+pub(super) struct ChatTemplate {
+    environment: Environment<'static>,
+}
+
+impl ChatTemplate {
+    /// Compiles a template.
+    ///
+    /// # Errors
+    /// What is wrong with it and where, for a person.
+    pub(super) fn new(source: String) -> Result<Self, String> {
+        let mut environment = Environment::new();
+        let syntax = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build();
+        environment.set_syntax(syntax.expect("the usual delimiters"));
+        environment.set_fuel(Some(FUEL));
+        environment.set_recursion_limit(MAX_RECURSION);
+        environment.set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
+        environment.add_filter("tojson", tojson);
+        environment.add_function("raise_exception", |message: String| -> Result<Value, Error> {
+            Err(Error::new(ErrorKind::InvalidOperation, message.clone()).with_source(Raised(message)))
+        });
+        environment.add_template_owned(NAME, source).map_err(|error| error.to_string())?;
+        Ok(Self { environment })
+    }
+
+    /// Renders the template with these variables, whose text has `input_bytes` bytes.
+    pub(super) fn render(
+        &self,
+        variables: &serde_json::Value,
+        input_bytes: usize,
+    ) -> Result<String, TemplateError> {
+        let template = self.environment.get_template(NAME).expect("it was added when this was made");
+        let limit = input_bytes.saturating_mul(2).saturating_add(SPARE_OUTPUT_BYTES);
+        let mut output = BoundedWriter { bytes: Vec::new(), limit };
+        template.render_captured_to(template_value(variables), &mut output).map_err(cause)?;
+        String::from_utf8(output.bytes).map_err(|error| TemplateError::Failed(error.to_string()))
+    }
+}
+
+fn cause(error: Error) -> TemplateError {
+    let mut link: Option<&(dyn std::error::Error + 'static)> = Some(&error);
+    while let Some(current) = link {
+        if let Some(Raised(message)) = current.downcast_ref() {
+            return TemplateError::Refused(message.clone());
+        }
+        match current.downcast_ref().map(Error::kind) {
+            Some(ErrorKind::OutOfFuel) => return TemplateError::Limit("steps and memory"),
+            Some(ErrorKind::WriteFailure) => return TemplateError::Limit("output bytes"),
+            _ => link = current.source(),
+        }
+    }
+    TemplateError::Failed(error.to_string())
+}
+
+/// JSON as a template's value; maps keep the order of their keys.
+fn template_value(json: &serde_json::Value) -> Value {
+    use serde_json::Value as Json;
+    match json {
+        Json::Null => Value::from(()),
+        Json::Bool(truth) => Value::from(*truth),
+        Json::Number(number) => match (number.as_i64(), number.as_u64()) {
+            (Some(number), _) => Value::from(number),
+            (None, Some(number)) => Value::from(number),
+            (None, None) => Value::from(number.as_f64()),
+        },
+        Json::String(text) => Value::from(text.as_str()),
+        Json::Array(items) => items.iter().map(template_value).collect(),
+        Json::Object(pairs) => {
+            Value::from_pairs(pairs.iter().map(|(key, value)| (key.as_str(), template_value(value))))
+        }
+    }
+}
+
+struct BoundedWriter {
+    bytes: Vec<u8>,
+    limit: usize,
+}
+
+impl io::Write for BoundedWriter {
+    fn write(&mut self, part: &[u8]) -> io::Result<usize> {
+        if part.len() > self.limit - self.bytes.len() {
+            return Err(io::Error::other("the output limit is reached"));
+        }
+        self.bytes.extend_from_slice(part);
+        Ok(part.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;
