@@ -44,7 +44,7 @@ async fn leaving_a_stream_in_the_middle_aborts_it() {
     let running = Running::start(Script::hanging_after("가나다"), prompt_drain()).await;
     let mut client = running.connect().await;
     client.ask(&hello(json!({ "stream": true }))).await;
-    client.read_until("다").await;
+    client.read_until("나").await;
     assert_eq!(running.engine.seen().num_aborted, 0);
     drop(client);
     running.engine.wait_until(|seen| seen.num_aborted == 1).await;

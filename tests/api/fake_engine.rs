@@ -116,8 +116,7 @@ async fn play(script: &Script, queued: QueuedSequence) -> Option<QueuedSequence>
     if !script.scheduled {
         return Some(queued);
     }
-    let QueuedSequence { id, sequence, events, ticket } = queued;
-    let choice = sequence.sampling.choice_index as usize;
+    let choice = queued.sequence.sampling.choice_index as usize;
     let text = &script.texts[choice.min(script.texts.len() - 1)];
     let mut all = vec![TokenEvent::Scheduled { num_cached_tokens: script.num_cached_tokens }];
     all.extend(text.bytes().map(|byte| TokenEvent::Token { token_id: token_of(byte) }));
@@ -131,14 +130,14 @@ async fn play(script: &Script, queued: QueuedSequence) -> Option<QueuedSequence>
     }
     for event in all {
         // A reader that has left needs no more.
-        if events.send(event).await.is_err() {
+        if queued.events.send(event).await.is_err() {
             break;
         }
     }
     if let End::StopAfter(gate) = &script.end {
         gate.clone().wait_for(|open| *open).await.expect("the test holds the gate");
         let stop = TokenEvent::Finished { reason: FinishReason::StopToken { token_id: END_OF_TURN } };
-        events.send(stop).await.expect("the reader waits");
+        queued.events.send(stop).await.expect("the reader waits");
     }
-    matches!(script.end, End::Never).then_some(QueuedSequence { id, sequence, events, ticket })
+    matches!(script.end, End::Never).then_some(queued)
 }

@@ -34,7 +34,7 @@ async fn requests_are_answered_one_after_another_on_one_connection() {
 
 #[tokio::test]
 async fn events_arrive_as_they_are_made() {
-    let running = Running::start(Script::hanging_after("첫"), prompt_drain()).await;
+    let running = Running::start(Script::hanging_after("첫 말"), prompt_drain()).await;
     let mut client = running.connect().await;
     client.ask(&hello(json!({ "stream": true }))).await;
     client.read_until("첫").await;
@@ -208,7 +208,7 @@ async fn draining_turns_ready_red_finishes_what_runs_and_then_returns() {
     let mut running = Running::start(script, config).await;
     let mut stream = running.connect().await;
     stream.ask(&hello(json!({ "stream": true }))).await;
-    stream.read_until("지").await;
+    stream.read_until("까").await;
     let mut idle = running.connect().await;
     idle.send(GET_MODELS).await;
     assert_eq!(idle.response().await.status, 200);
@@ -238,7 +238,7 @@ async fn draining_turns_ready_red_finishes_what_runs_and_then_returns() {
 
 #[tokio::test]
 async fn what_does_not_finish_in_time_ends_with_an_error() {
-    let mut running = Running::start(Script::hanging_after("가"), prompt_drain()).await;
+    let mut running = Running::start(Script::hanging_after("가나"), prompt_drain()).await;
     let mut stream = running.connect().await;
     stream.ask(&hello(json!({ "stream": true }))).await;
     stream.read_until("가").await;

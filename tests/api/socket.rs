@@ -111,6 +111,10 @@ impl Client {
 
     /// Reads until `text` has come, and gives all up to its end.
     pub(crate) async fn read_until(&mut self, text: &str) -> String {
+        within(self.read_on_until(text)).await
+    }
+
+    async fn read_on_until(&mut self, text: &str) -> String {
         loop {
             let found = self.read.windows(text.len()).position(|window| window == text.as_bytes());
             if let Some(at) = found {
@@ -118,7 +122,7 @@ impl Client {
                 let before = std::mem::replace(&mut self.read, rest);
                 return String::from_utf8(before).expect("UTF-8");
             }
-            let num_read = within(self.stream.read_buf(&mut self.read)).await.expect("the connection holds");
+            let num_read = self.stream.read_buf(&mut self.read).await.expect("the connection holds");
             let read = String::from_utf8_lossy(&self.read);
             assert!(num_read > 0, "the connection ended before {text:?}, after {read:?}");
         }
