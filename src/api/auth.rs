@@ -93,8 +93,11 @@ impl ApiKeys {
                 continue;
             }
             let line = number + 1;
-            check_key(key)
-                .map_err(|reason| ApiKeyError::InvalidLine { path: path.to_owned(), line, reason })?;
+            check_key(key).map_err(|reason| ApiKeyError::InvalidLine {
+                path: path.to_owned(),
+                line,
+                reason,
+            })?;
             self.add(key);
         }
         if self.digests.len() == before {

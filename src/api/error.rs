@@ -209,10 +209,7 @@ impl IntoResponse for ApiError {
                 headers.insert(name, HeaderValue::from(u64::try_from(time.as_millis()).unwrap_or(1000)));
             }
             Retry::Never => {
-                headers.insert(
-                    HeaderName::from_static("x-should-retry"),
-                    HeaderValue::from_static("false"),
-                );
+                headers.insert(HeaderName::from_static("x-should-retry"), HeaderValue::from_static("false"));
             }
         }
         match self.status {

@@ -55,7 +55,9 @@ impl Fields {
 
     /// Holds a number to its bounds and leaves it in its place.
     pub(super) fn check_number(&self, limit: &Limit) -> Result<(), ApiError> {
-        let Some(value) = self.members.get(limit.path).filter(|value| !value.is_null()) else { return Ok(()) };
+        let Some(value) = self.members.get(limit.path).filter(|value| !value.is_null()) else {
+            return Ok(());
+        };
         let number = value.as_f64().ok_or_else(|| ApiError::invalid_type(limit.path, "a number", value))?;
         limit.check_number(number).map(drop)
     }
@@ -63,7 +65,8 @@ impl Fields {
     /// Takes a whole number within its bounds; `3.0` is one, as JSON Schema has it.
     pub(super) fn integer(&mut self, limit: &Limit) -> Result<Option<i64>, ApiError> {
         let Some(value) = self.take(limit.path) else { return Ok(None) };
-        let integer = whole(&value).ok_or_else(|| ApiError::invalid_type(limit.path, "an integer", &value))?;
+        let integer =
+            whole(&value).ok_or_else(|| ApiError::invalid_type(limit.path, "an integer", &value))?;
         limit.check_integer(integer).map(Some)
     }
 

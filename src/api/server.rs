@@ -169,9 +169,8 @@ impl Doorman {
             seconds(config.write_stall_timeout_s),
         );
         let router = self.router.clone();
-        let service = hyper::service::service_fn(move |request| {
-            answer(router.clone(), Arc::clone(&traffic), request)
-        });
+        let service =
+            hyper::service::service_fn(move |request| answer(router.clone(), Arc::clone(&traffic), request));
         let connection = self.builder.serve_connection(TokioIo::new(socket), service).into_owned();
         let connection = self.graceful.watch(connection);
         self.connections.spawn(async move {

@@ -198,10 +198,8 @@ fn text_of_part(at: &str, part: Value, judge: &mut Judge) -> Result<String, ApiE
     match kind.as_str() {
         Some("text") => {}
         Some(other) => {
-            let message = format!(
-                "'{at}' is a part of type '{}', but the model reads text only.",
-                shown(other)
-            );
+            let message =
+                format!("'{at}' is a part of type '{}', but the model reads text only.", shown(other));
             return Err(ApiError::invalid_value(at, message));
         }
         None => return Err(ApiError::invalid_type(&kind_at, "a string", &kind)),
