@@ -67,7 +67,8 @@ fn named_tokens_are_known(source: &ModelSource, tokenizer: &Tokenizer) -> anyhow
 /// The chat template has to give a short conversation a form that fits the context and whose control strings are
 /// tokens of the model.
 fn template_renders(text: &TextModel, max_model_len: usize) -> anyhow::Result<()> {
-    let message = |role: &str, content: &str| ChatMessage { role: role.to_owned(), content: content.to_owned() };
+    let message =
+        |role: &str, content: &str| ChatMessage { role: role.to_owned(), content: content.to_owned() };
     let conversation = [message("user", "a"), message("assistant", "b"), message("user", "c")];
     let rendered = text.render_chat(&conversation).context("the chat template")?;
     for string in control_strings(&rendered) {

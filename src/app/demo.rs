@@ -18,6 +18,7 @@ pub(super) static FILES: &[EmbeddedFile] = embedded![
     "model.safetensors",
     "tokenizer.json",
     "tokenizer_config.json",
+    "chat_template.jinja",
 ];
 
 #[cfg(test)]

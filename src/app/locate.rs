@@ -44,7 +44,8 @@ pub fn locate(
     let path = Path::new(model);
     if path.is_dir() {
         let folder = path.canonicalize().with_context(|| model.clone())?;
-        let own = folder.file_name().map_or_else(|| model.clone(), |name| name.to_string_lossy().into_owned());
+        let own =
+            folder.file_name().map_or_else(|| model.clone(), |name| name.to_string_lossy().into_owned());
         return Ok(Located {
             source: ModelSource::Folder(folder),
             name: served_name(&own),
@@ -53,7 +54,9 @@ pub fn locate(
         });
     }
     if path.exists() {
-        bail!("{model} is a file; --model takes the folder that holds config.json, tokenizer.json and the weights");
+        bail!(
+            "{model} is a file; --model takes the folder that holds config.json, tokenizer.json and the weights"
+        );
     }
     if !is_repo_id(model) {
         bail!("{model}: there is no such folder, and it is not OWNER/NAME on the hub either");

@@ -129,12 +129,16 @@ pub async fn serve(
     Ok(end)
 }
 
-async fn wait_for_engine(engine_end: impl Future<Output = Result<Result<(), EngineDied>, tokio::task::JoinError>>) {
+async fn wait_for_engine(
+    engine_end: impl Future<Output = Result<Result<(), EngineDied>, tokio::task::JoinError>>,
+) {
     match tokio::time::timeout(ENGINE_END, engine_end).await {
         Ok(Ok(Ok(()))) => {}
         Ok(Ok(Err(died))) => tracing::error!(%died, "the engine died while it stopped"),
         Ok(Err(error)) => tracing::error!(%error, "the engine's thread could not be joined"),
-        Err(_) => tracing::error!(limit_s = ENGINE_END.as_secs(), "the engine does not stop; leaving it behind"),
+        Err(_) => {
+            tracing::error!(limit_s = ENGINE_END.as_secs(), "the engine does not stop; leaving it behind")
+        }
     }
 }
 

@@ -1,9 +1,10 @@
 //! What `maru serve` says once it is ready: what it serves, where, on what, and a line to try.
 
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::Duration;
 
+use super::health::reachable;
 use crate::model::{ByteSize, ModelDescription};
 
 /// The lines at start.
@@ -21,12 +22,7 @@ pub(super) struct Banner<'a> {
 impl Banner<'_> {
     /// An address that a client on this machine can use.
     fn url(&self) -> String {
-        let ip = match self.address.ip() {
-            IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
-            IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
-            ip => ip,
-        };
-        format!("http://{}", SocketAddr::new(ip, self.address.port()))
+        format!("http://{}", reachable(self.address))
     }
 
     fn device(&self) -> String {
@@ -64,6 +60,9 @@ impl fmt::Display for Banner<'_> {
         });
         let body = body.to_string().replace('\'', r"'\''");
         let key = if self.needs_key { " -H \"Authorization: Bearer $MARU_API_KEY\"" } else { "" };
-        write!(f, "Try:\n  curl {url}/v1/chat/completions -H 'Content-Type: application/json'{key} \\\n    -d '{body}'")
+        write!(
+            f,
+            "Try:\n  curl {url}/v1/chat/completions -H 'Content-Type: application/json'{key} \\\n    -d '{body}'"
+        )
     }
 }

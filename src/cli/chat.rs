@@ -105,7 +105,12 @@ impl Input {
 }
 
 /// Talks until the input ends.
-pub(super) fn run(args: &ChatArgs, name: &str, generator: &Generator, runtime: &Runtime) -> anyhow::Result<()> {
+pub(super) fn run(
+    args: &ChatArgs,
+    name: &str,
+    generator: &Generator,
+    runtime: &Runtime,
+) -> anyhow::Result<()> {
     let mut input = Input::open()?;
     let interrupt = match input {
         Input::Terminal(_) => {

@@ -6,9 +6,11 @@ use std::io::{IsTerminal, Read, Write};
 
 use anyhow::{Context, bail};
 
-use super::{GenerateArgs, SamplingArgs};
 use super::answer::{self, Interrupt};
-use crate::serving::{ChatMessage, GenerateRequest, GenerationDefaults, Generator, PromptInput, SamplingOptions};
+use super::{GenerateArgs, SamplingArgs};
+use crate::serving::{
+    ChatMessage, GenerateRequest, GenerationDefaults, Generator, PromptInput, SamplingOptions,
+};
 
 /// Tokens generated where the caller names no number.
 const DEFAULT_MAX_NEW_TOKENS: u32 = 256;

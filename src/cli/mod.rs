@@ -5,9 +5,11 @@ mod args;
 mod banner;
 mod chat;
 mod generate;
+mod health;
 mod progress;
 mod show_config;
 
+use std::io::Write;
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -47,6 +49,8 @@ enum Command {
     Generate(GenerateArgs),
     /// Print the configuration that `serve` with the same flags would use, with where each value comes from
     Config(ServeArgs),
+    /// Ask the server that runs with the same flags how it is; exit code 0 if it is healthy
+    Health(ServeArgs),
 }
 
 #[derive(Debug, Clone, clap::Args)]
@@ -98,6 +102,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Chat(args) => chat(&args).map(|()| 0),
         Command::Generate(args) => generate(&args).map(|()| 0),
         Command::Config(args) => show_config(&args).map(|()| 0),
+        Command::Health(args) => health(&args).map(|()| 0),
     };
     result.map_or_else(
         |error| {
@@ -111,7 +116,12 @@ pub fn run(cli: Cli) -> ExitCode {
 impl ServeArgs {
     fn sources(&self) -> Sources {
         let flags = self.model.settings_below(self.server.settings());
-        Sources { file: self.model.config_file(), environment: Environment::of_process(), flags, ..Sources::default() }
+        Sources {
+            file: self.model.config_file(),
+            environment: Environment::of_process(),
+            flags,
+            ..Sources::default()
+        }
     }
 }
 
@@ -119,6 +129,10 @@ fn show_config(args: &ServeArgs) -> anyhow::Result<()> {
     let sources = args.sources();
     show_config::write(&sources.load()?, &sources.settings()?, &mut std::io::stdout().lock())?;
     Ok(())
+}
+
+fn health(args: &ServeArgs) -> anyhow::Result<()> {
+    health::check(&args.sources().load()?.server)
 }
 
 fn serve(args: &ServeArgs) -> anyhow::Result<u8> {
@@ -135,14 +149,18 @@ fn serve(args: &ServeArgs) -> anyhow::Result<u8> {
     let service = load(&config, &located)?;
     let announce = |service: &Service, address: SocketAddr| {
         let model = &service.description;
-        tracing::info!(model = service.model.id, %address, description = %model, "serving");
+        let (name, root) = (service.model.id.as_str(), service.model.root.as_str());
+        let start_time = begun.elapsed();
+        if config.log.format == LogFormat::Json {
+            tracing::info!(model = name, %address, description = %model, ?start_time, "serving");
+        } else {
+            let max_num_seqs = config.engine.max_num_seqs;
+            let banner = Banner { name, root, address, model, max_num_seqs, needs_key, start_time };
+            // A server goes on serving if nobody reads what it says.
+            let _ = writeln!(std::io::stdout(), "{banner}");
+        }
         if !needs_key && !address.ip().is_loopback() {
             tracing::warn!("no API key is set: whoever reaches this address may use the server");
-        }
-        if config.log.format == LogFormat::Text {
-            let (name, root) = (service.model.id.as_str(), service.model.root.as_str());
-            let (max_num_seqs, start_time) = (config.engine.max_num_seqs, begun.elapsed());
-            println!("{}", Banner { name, root, address, model, max_num_seqs, needs_key, start_time });
         }
     };
     let end = runtime.block_on(app::serve(service, keys, &config.server, announce))?;

@@ -47,7 +47,8 @@ fn assigned_name(line: &str) -> Option<&str> {
 #[test]
 fn an_example_in_default_toml_is_a_valid_value() {
     let text = std::fs::read_to_string(shipped("default.toml")).expect("readable");
-    let unset: Vec<_> = entries(&Config::default()).into_iter().filter(|(_, value)| value.is_null()).collect();
+    let unset: Vec<_> =
+        entries(&Config::default()).into_iter().filter(|(_, value)| value.is_null()).collect();
     assert!(!unset.is_empty());
     for (key, _) in unset {
         let name = key.rsplit('.').next().expect("a name");
@@ -75,7 +76,8 @@ fn every_other_shipped_file_is_free_of_faults() {
 fn flags_stand_above_the_environment_and_that_above_the_file() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let file = folder.path().join("maru.toml");
-    std::fs::write(&file, "[server]\nport = 1\nhost = \"::1\"\n[engine]\nmax_num_seqs = 3").expect("writable");
+    std::fs::write(&file, "[server]\nport = 1\nhost = \"::1\"\n[engine]\nmax_num_seqs = 3")
+        .expect("writable");
     let sources = Sources {
         file: Some(file),
         environment: Environment::of([
@@ -97,11 +99,16 @@ fn flags_stand_above_the_environment_and_that_above_the_file() {
 fn faults_of_all_sections_and_kinds_come_together() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let file = folder.path().join("maru.toml");
-    let text = "[server]\nport = 99999\ndrain_delay_s = -1\n[model]\nbackend = \"tpu\"\nblock_size = 24\n[enigne]\n";
+    let text =
+        "[server]\nport = 99999\ndrain_delay_s = -1\n[model]\nbackend = \"tpu\"\nblock_size = 24\n[enigne]\n";
     std::fs::write(&file, text).expect("writable");
     let sources = Sources {
         environment: Environment::of([("MARU__ENGINE__MAX_NUM_SEQS", "many"), ("MARU__LOG__LEVEL", "loud")]),
-        flags: vec![Setting::text("engine.block_size", "32", Origin::Flag("--set engine.block_size".to_owned()))],
+        flags: vec![Setting::text(
+            "engine.block_size",
+            "32",
+            Origin::Flag("--set engine.block_size".to_owned()),
+        )],
         ..sources(file)
     };
     let report = sources.load().expect_err("eight faults").to_string();
@@ -128,5 +135,8 @@ fn a_file_that_cannot_be_used_is_named() {
     let file = tempfile::NamedTempFile::new().expect("a temporary file");
     std::fs::write(file.path(), "[server\n").expect("writable");
     let broken = sources(file.path().to_owned()).load().expect_err("broken").to_string();
-    assert!(broken.starts_with(file.path().to_str().expect("UTF-8")) && broken.contains("line 1"), "{broken}");
+    assert!(
+        broken.starts_with(file.path().to_str().expect("UTF-8")) && broken.contains("line 1"),
+        "{broken}"
+    );
 }

@@ -64,7 +64,8 @@ fn the_version_is_printed() {
 
 #[test]
 fn config_prints_what_serve_would_use() {
-    let output = run(&["config", "--port", "9000", "--set", "engine.max_num_seqs=7", "--api-key", "sk-hidden"], "");
+    let output =
+        run(&["config", "--port", "9000", "--set", "engine.max_num_seqs=7", "--api-key", "sk-hidden"], "");
     let text = stdout(&output);
     assert!(text.contains("port = 9000  # --port\n"), "{text}");
     assert!(text.contains("max_num_seqs = 7  # --set engine.max_num_seqs\n"), "{text}");
@@ -73,7 +74,8 @@ fn config_prints_what_serve_would_use() {
 
 #[test]
 fn generate_continues_a_prompt_the_same_way_each_time() {
-    let arguments = ["generate", "[|system|][|endofturn|]\n[|user|]Hello\n[|assistant|]", "--max-new-tokens", "8"];
+    let arguments =
+        ["generate", "[|system|][|endofturn|]\n[|user|]Hello\n[|assistant|]", "--max-new-tokens", "8"];
     let first = run(&arguments, "");
     assert!(first.status.success(), "{}", stderr(&first));
     assert_eq!(stdout(&first), stdout(&run(&arguments, "")));
@@ -85,7 +87,18 @@ fn generate_continues_a_prompt_the_same_way_each_time() {
 
 #[test]
 fn a_seed_repeats_a_sampled_answer() {
-    let arguments = ["generate", "--chat", "Hello", "--do-sample", "--top-k", "50", "--seed", "7", "--max-new-tokens", "8"];
+    let arguments = [
+        "generate",
+        "--chat",
+        "Hello",
+        "--do-sample",
+        "--top-k",
+        "50",
+        "--seed",
+        "7",
+        "--max-new-tokens",
+        "8",
+    ];
     let (first, second) = (run(&arguments, ""), run(&arguments, ""));
     assert!(first.status.success(), "{}", stderr(&first));
     assert_eq!(stdout(&first), stdout(&second));
@@ -176,6 +189,8 @@ fn the_server_says_where_it_is_answers_and_drains_on_sigterm() {
     let answer = server.send("POST", "/v1/chat/completions", "", &question(8, false));
     assert!(answer.starts_with("HTTP/1.1 200") && answer.contains("\"chat.completion\""), "{answer}");
     assert!(server.send("GET", "/ready", "", "").starts_with("HTTP/1.1 200"));
+    let port = server.port.to_string();
+    assert_eq!(run(&["health", "--host", "0.0.0.0", "--port", &port], "").status.code(), Some(0));
 
     let mut running = server.open("POST", "/v1/chat/completions", "", &question(64, true));
     let mut begun = [0; 64];
@@ -203,6 +218,14 @@ fn a_second_signal_ends_it_at_once() {
 }
 
 #[test]
+fn health_fails_where_nobody_answers() {
+    let free = TcpListener::bind(("127.0.0.1", 0)).expect("a free port").local_addr().expect("bound").port();
+    let output = run(&["health", "--port", &free.to_string()], "");
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains("/health: "), "{}", stderr(&output));
+}
+
+#[test]
 fn a_taken_port_is_named() {
     let taken = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
     let port = taken.local_addr().expect("bound").port().to_string();
@@ -212,7 +235,7 @@ fn a_taken_port_is_named() {
 }
 
 #[test]
-fn keys_from_the_environment_close_the_server() {
+fn keys_from_flags_and_a_file_close_the_server() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let file = folder.path().join("keys");
     std::fs::write(&file, "# the team\nsk-file\n").expect("writable");
