@@ -207,8 +207,8 @@ impl TokenStream {
     }
 
     /// Ends the sequence because its reader has all that it wants, as when a stop string was met: unlike a plain
-    /// drop before the end, this does not count as a client that left. No event follows.
-    pub fn finish(&mut self) {
+    /// drop before the end, this does not count as a client that left.
+    pub fn finish(mut self) {
         self.satisfied.store(true, Ordering::Release);
         self.leave();
     }

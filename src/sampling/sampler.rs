@@ -7,7 +7,7 @@ use std::cmp::Ordering;
 
 use super::{SamplingParams, rng};
 
-/// How many candidates the search for the top-p cut ranks first; it ranks four times as many if they do not do.
+/// How many candidates the search for the top-p cut ranks first; it tries four times as many if they do not do.
 const FIRST_RANKED: usize = 64;
 /// Independent lanes of the maximum search, wide enough to fill a vector register.
 const LANES: usize = 16;
@@ -69,15 +69,11 @@ impl Sampler {
         let draw = rng::uniform(params.seed, params.choice_index, position);
         let softmax = Softmax { max, temperature: params.temperature };
         let limits_k = params.top_k != 0 && (params.top_k as usize) < logits.len();
-        if !limits_k && params.top_p >= 1.0 {
-            return Ok(self.draw_from_all(logits, softmax, draw));
+        match (limits_k, params.top_p < 1.0) {
+            (false, false) => return Ok(self.draw_from_all(logits, softmax, draw)),
+            (true, _) => self.keep_top_k_then_p(logits, softmax, params),
+            (false, true) => self.keep_top_p(logits, softmax, params.top_p),
         }
-        if limits_k {
-            self.keep_top_k(logits, params.top_k as usize);
-        } else {
-            self.keep_all(logits);
-        }
-        self.keep_top_p(softmax, f64::from(params.top_p));
         let chosen = pick(&self.weights, draw);
         Ok(self.candidates[chosen].token_id)
     }
@@ -89,9 +85,28 @@ impl Sampler {
         pick(&self.weights, draw) as u32
     }
 
-    fn keep_all(&mut self, logits: &[f32]) {
-        self.candidates.clear();
-        self.candidates.extend(candidates(logits));
+    /// Leaves the `top_k` best, or the smallest set of these that has `top_p` of their probability.
+    fn keep_top_k_then_p(&mut self, logits: &[f32], softmax: Softmax, params: &SamplingParams) {
+        self.keep_top_k(logits, params.top_k as usize);
+        // Summed in order of ids, so that the total does not depend on how the selection moved the candidates.
+        self.candidates.sort_unstable_by_key(|candidate| candidate.token_id);
+        let total: f64 = self.candidates.iter().map(|candidate| softmax.weight(candidate.logit)).sum();
+        let share = if params.top_p < 1.0 { f64::from(params.top_p) * total } else { f64::INFINITY };
+        self.cut_at(share, softmax);
+    }
+
+    /// Leaves the smallest set that has `top_p` of the whole probability. A model's nucleus is small as a rule, so
+    /// few candidates are ranked first, and more only if these do not reach the share.
+    fn keep_top_p(&mut self, logits: &[f32], softmax: Softmax, top_p: f32) {
+        let total: f64 = logits.iter().map(|&logit| softmax.weight(logit)).sum();
+        let mut num_ranked = FIRST_RANKED;
+        loop {
+            self.keep_top_k(logits, num_ranked);
+            if self.cut_at(f64::from(top_p) * total, softmax) || num_ranked >= logits.len() {
+                return;
+            }
+            num_ranked *= 4;
+        }
     }
 
     /// Leaves the `k` best in `candidates`, unranked. A candidate that is no better than the worst of `k` seen
@@ -123,38 +138,22 @@ impl Sampler {
         bar
     }
 
-    /// Leaves in `candidates`, ranked, the smallest set whose probability reaches `top_p`, and their weights.
-    fn keep_top_p(&mut self, softmax: Softmax, top_p: f64) {
-        // Summed in order of ids, so that the total does not depend on how the selection moved the candidates.
-        let total = if top_p < 1.0 {
-            self.candidates.sort_unstable_by_key(|candidate| candidate.token_id);
-            self.candidates.iter().map(|candidate| softmax.weight(candidate.logit)).sum::<f64>()
-        } else {
-            f64::INFINITY
-        };
+    /// Ranks the candidates, drops those behind the one with which their weights reach `share`, and says whether
+    /// they do.
+    fn cut_at(&mut self, share: f64, softmax: Softmax) -> bool {
+        self.candidates.sort_unstable_by(Candidate::rank);
         self.weights.clear();
         let mut sum = 0.0;
-        let mut ranked = 0;
-        let mut wanted = FIRST_RANKED;
-        while ranked < self.candidates.len() {
-            let rest = &mut self.candidates[ranked..];
-            let batch = wanted.min(rest.len());
-            if batch < rest.len() {
-                rest.select_nth_unstable_by(batch - 1, Candidate::rank);
+        for candidate in &self.candidates {
+            let weight = softmax.weight(candidate.logit);
+            self.weights.push(weight);
+            sum += weight;
+            if sum >= share {
+                break;
             }
-            rest[..batch].sort_unstable_by(Candidate::rank);
-            for candidate in &rest[..batch] {
-                let weight = softmax.weight(candidate.logit);
-                self.weights.push(weight);
-                sum += weight;
-                if sum >= top_p * total {
-                    self.candidates.truncate(self.weights.len());
-                    return;
-                }
-            }
-            ranked += batch;
-            wanted *= 4;
         }
+        self.candidates.truncate(self.weights.len());
+        sum >= share
     }
 }
 

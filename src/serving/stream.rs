@@ -84,7 +84,7 @@ impl Choice {
     }
 
     fn finish(&mut self, reason: OutputFinish, deltas: &mut VecDeque<DeltaKind>) {
-        if let Some(mut events) = self.events.take() {
+        if let Some(events) = self.events.take() {
             // After a stop string the sequence still runs: nobody left, but no more is wanted.
             events.finish();
         }

@@ -104,8 +104,7 @@ async fn an_abort_in_decode_is_counted_and_an_early_finish_is_not() {
     rig.act(Act::Go);
     assert!(matches!(leaving.next().await, Some(TokenEvent::Token { .. })));
     satisfied.finish();
-    assert_eq!(satisfied.next().await, None);
-    drop((leaving, satisfied));
+    drop(leaving);
     rig.open();
     rig.await_idle();
     eventually("the abort is counted", || rig.aborted() == [0, 0, 1, 0]);
@@ -130,7 +129,7 @@ async fn departures_are_noticed_though_the_command_queue_was_full() {
 async fn a_reader_that_leaves_an_end_unread_is_counted_once() {
     let rig = Rig::free(config());
     let mut unread = rig.submit(&sequence(3, 5, 1));
-    let mut satisfied = rig.submit(&sequence(3, 5, 2));
+    let satisfied = rig.submit(&sequence(3, 5, 2));
     rig.await_idle();
     for _ in 0..6 {
         assert!(matches!(unread.next().await, Some(TokenEvent::Scheduled { .. } | TokenEvent::Token { .. })));
