@@ -1,6 +1,7 @@
 //! Where a model's files are: a folder, or bytes inside the executable.
 
 use std::borrow::Cow;
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -22,12 +23,18 @@ pub enum ModelSource {
 }
 
 /// A file that is part of the executable.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub struct EmbeddedFile {
     /// The name that it would have in a model's folder.
     pub name: &'static str,
     /// Its contents.
     pub bytes: &'static [u8],
+}
+
+impl fmt::Debug for EmbeddedFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({} bytes)", self.name, self.bytes.len())
+    }
 }
 
 impl ModelSource {

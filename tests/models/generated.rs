@@ -95,7 +95,7 @@ impl Tiny {
 
 #[test]
 fn every_head_width_agrees_with_the_reference() {
-    for head_dim in [64, 80, 128] {
+    for head_dim in [64, 80, 128, 256] {
         for tied in [true, false] {
             let tiny = Tiny { head_dim, tied, ..Tiny::default() };
             compare(&tiny, 120, &format!("head_dim {head_dim}, tied {tied}"));

@@ -9,6 +9,9 @@ use serde_json::{Map, Value};
 
 use crate::model::LoadError;
 
+/// Longest file that is read; published ones have a few kilobytes.
+const MAX_BYTES: usize = 4 << 20;
+
 /// A JSON object of a configuration file, or an object nested in it.
 #[derive(Debug)]
 pub(in crate::model) struct ConfigJson {
@@ -22,12 +25,14 @@ impl ConfigJson {
     /// Parses a whole file.
     ///
     /// # Errors
-    /// [`LoadError::Malformed`] if it is not a JSON object.
+    /// [`LoadError::Malformed`] if it is not a JSON object or absurdly long.
     pub(super) fn parse(path: &Path, bytes: &[u8]) -> Result<Self, LoadError> {
-        let object = serde_json::from_slice(bytes).map_err(|error| LoadError::Malformed {
-            path: path.to_owned(),
-            reason: format!("not a JSON object: {error}"),
-        })?;
+        let malformed = |reason| LoadError::Malformed { path: path.to_owned(), reason };
+        if bytes.len() > MAX_BYTES {
+            return Err(malformed(format!("{} bytes are more than the limit of {MAX_BYTES}", bytes.len())));
+        }
+        let object = serde_json::from_slice(bytes)
+            .map_err(|error| malformed(format!("not a JSON object: {error}")))?;
         Ok(Self { path: path.to_owned(), prefix: String::new(), object })
     }
 

@@ -13,8 +13,8 @@ use serde::Deserialize;
 
 use crate::model::LoadError;
 
-/// Longest header that is read; a model with 100,000 tensors needs about 15 MB.
-const MAX_HEADER_BYTES: usize = 64 << 20;
+/// Longest header that is read; 100,000 tensors in one file need about 15 MB.
+const MAX_HEADER_BYTES: usize = 16 << 20;
 /// Most dimensions that a tensor may have.
 const MAX_RANK: usize = 8;
 const LENGTH_BYTES: usize = 8;
