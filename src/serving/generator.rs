@@ -1,5 +1,6 @@
 //! Requests in, streams of deltas out.
 
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
@@ -15,12 +16,17 @@ use crate::telemetry::Metrics;
 use crate::text::{GenerationDefaults, TextModel};
 
 /// Serves requests on one model. Cheap to clone.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Generator {
     shared: Arc<Shared>,
 }
 
-#[derive(Debug)]
+impl fmt::Debug for Generator {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Generator").field("config", &self.shared.config).finish_non_exhaustive()
+    }
+}
+
 struct Shared {
     engine: EngineHandle,
     text: Arc<TextModel>,
@@ -139,6 +145,7 @@ impl Shared {
 }
 
 /// A request that is being prepared or waits to be.
+#[derive(Debug)]
 struct Waiting<'a> {
     count: &'a AtomicUsize,
 }
@@ -175,5 +182,19 @@ fn rejection(error: &GenerateError) -> &'static str {
         GenerateError::Busy { .. } => "queue_full",
         GenerateError::ShuttingDown => "shutting_down",
         GenerateError::Internal(_) => "internal",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_are_counted_and_given_back() {
+        let count = AtomicUsize::new(0);
+        let first = Waiting::enter(&count, 1).expect("free");
+        assert_eq!(Waiting::enter(&count, 1).expect_err("taken"), GenerateError::Busy { waiting: 1, max: 1 });
+        drop(first);
+        assert!(Waiting::enter(&count, 1).is_ok());
     }
 }

@@ -18,3 +18,6 @@ pub use request::{GenerateRequest, PromptInput, SamplingOptions};
 
 pub use crate::engine::{EnginePulse, SequenceError};
 pub use crate::text::{ChatMessage, GenerationDefaults};
+
+#[cfg(test)]
+mod tests;

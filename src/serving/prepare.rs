@@ -94,7 +94,7 @@ fn prompt_fault(param: &str, error: PromptError) -> GenerateError {
         PromptError::NoTemplate
         | PromptError::ControlString
         | PromptError::Template(
-            TemplateError::Refused(_) | TemplateError::Limit(_) | TemplateError::Failed(_),
+            TemplateError::Refused(_) | TemplateError::Limit | TemplateError::Failed(_),
         ) => fault(param, reason).into(),
         PromptError::Tokenizer(_) => GenerateError::Internal(reason),
     }

@@ -1,6 +1,7 @@
 //! One choice on its way from token events to deltas: detokenizer, stop strings, grapheme borders, usage and times.
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -134,13 +135,18 @@ impl TextPipeline {
 }
 
 /// When things happened to a choice; each is observed once.
-#[derive(Debug)]
 pub(super) struct Clock {
     metrics: Arc<Metrics>,
     arrival: Instant,
     scheduled: Option<Instant>,
     first_token: Option<Instant>,
     last_token: Option<Instant>,
+}
+
+impl fmt::Debug for Clock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Clock").field("arrival", &self.arrival).finish_non_exhaustive()
+    }
 }
 
 impl Clock {

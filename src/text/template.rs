@@ -12,7 +12,10 @@ use minijinja::{Environment, Error, ErrorKind, Value};
 use super::python_json::tojson;
 
 /// What a rendering may consume: steps, and memory at 64 bytes a unit.
-const FUEL: u64 = 2_000_000;
+const FUEL: u64 = 1_000_000;
+/// Stack of a rendering. With this fuel a template can nest 500,000 lists, and MiniJinja prints and frees them by
+/// recursion, at up to 650 bytes of stack each. Only what is used of it becomes memory.
+const STACK_BYTES: usize = 768 * 1024 * 1024;
 /// Calls of macros and blocks inside each other.
 const MAX_RECURSION: usize = 100;
 /// Bytes that a template may write beside twice its input.
@@ -42,8 +45,8 @@ pub enum TemplateError {
     #[error("the model's chat template refuses the conversation: {0}")]
     Refused(String),
     /// The rendering met a limit.
-    #[error("rendering the model's chat template takes more than its limit of {0}")]
-    Limit(&'static str),
+    #[error("rendering the model's chat template takes more steps, memory or output than it may")]
+    Limit,
     /// The template failed on this conversation.
     #[error("the model's chat template failed: {0}")]
     Failed(String),
@@ -69,9 +72,13 @@ impl ChatTemplate {
         let mut environment = Environment::new();
         let syntax = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build();
         environment.set_syntax(syntax.expect("the usual delimiters"));
+        environment.set_debug(false);
         environment.set_fuel(Some(FUEL));
         environment.set_recursion_limit(MAX_RECURSION);
         environment.set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
+        // These write nested values with growing indents, which fuel does not count.
+        environment.remove_filter("pprint");
+        environment.remove_global("debug");
         environment.add_filter("tojson", tojson);
         environment.add_function("raise_exception", |message: String| -> Result<Value, Error> {
             Err(Error::new(ErrorKind::InvalidOperation, message.clone()).with_source(Raised(message)))
@@ -86,8 +93,18 @@ impl ChatTemplate {
         variables: &serde_json::Value,
         input_bytes: usize,
     ) -> Result<String, TemplateError> {
-        let template = self.environment.get_template(NAME).expect("it was added when this was made");
         let limit = input_bytes.saturating_mul(2).saturating_add(SPARE_OUTPUT_BYTES);
+        std::thread::scope(|scope| {
+            let thread = std::thread::Builder::new().name("chat-template".to_owned()).stack_size(STACK_BYTES);
+            let rendering = thread
+                .spawn_scoped(scope, || self.render_here(variables, limit))
+                .map_err(|error| TemplateError::Failed(format!("no thread to render on: {error}")))?;
+            rendering.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        })
+    }
+
+    fn render_here(&self, variables: &serde_json::Value, limit: usize) -> Result<String, TemplateError> {
+        let template = self.environment.get_template(NAME).expect("it was added when this was made");
         let mut output = BoundedWriter { bytes: Vec::new(), limit };
         template.render_captured_to(template_value(variables), &mut output).map_err(cause)?;
         String::from_utf8(output.bytes).map_err(|error| TemplateError::Failed(error.to_string()))
@@ -101,8 +118,7 @@ fn cause(error: Error) -> TemplateError {
             return TemplateError::Refused(message.clone());
         }
         match current.downcast_ref().map(Error::kind) {
-            Some(ErrorKind::OutOfFuel) => return TemplateError::Limit("steps and memory"),
-            Some(ErrorKind::WriteFailure) => return TemplateError::Limit("output bytes"),
+            Some(ErrorKind::OutOfFuel | ErrorKind::WriteFailure) => return TemplateError::Limit,
             _ => link = current.source(),
         }
     }
