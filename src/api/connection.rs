@@ -8,17 +8,15 @@ use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::body::Bytes;
+use axum::http::Version;
 use http_body::{Body, Frame, SizeHint};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Sleep;
-
-/// The beginning of every HTTP/2 connection.
-const H2_PREFACE: &[u8] = b"PRI * HTTP/2.0";
 
 /// What the socket must know of the requests that it carries.
 #[derive(Debug, Default)]
@@ -27,11 +25,14 @@ pub(super) struct Traffic {
     begun: AtomicUsize,
     /// Those whose answers are not sent yet.
     open: AtomicUsize,
+    /// Whether they come as HTTP/2, where bytes between requests are usual and pings show that a peer is there.
+    is_h2: AtomicBool,
 }
 
 impl Traffic {
     /// Notes that a request's headers were complete, until its answer is sent.
-    pub(super) fn begin(self: &Arc<Self>) -> OpenRequest {
+    pub(super) fn begin(self: &Arc<Self>, version: Version) -> OpenRequest {
+        self.is_h2.store(version == Version::HTTP_2, Ordering::Relaxed);
         self.begun.fetch_add(1, Ordering::Relaxed);
         self.open.fetch_add(1, Ordering::Relaxed);
         OpenRequest { traffic: Arc::clone(self) }
@@ -90,8 +91,6 @@ pub(super) struct ClockedSocket<S> {
     header_clock: Option<(usize, Pin<Box<Sleep>>)>,
     /// Runs while the peer takes nothing.
     write_clock: Option<Pin<Box<Sleep>>>,
-    /// Whether the connection speaks HTTP/2, which has its own ways to see that a peer is there.
-    is_h2: bool,
 }
 
 impl<S> ClockedSocket<S> {
@@ -103,15 +102,7 @@ impl<S> ClockedSocket<S> {
         write_stall_timeout: Duration,
     ) -> Self {
         let header_clock = Some((0, Box::pin(tokio::time::sleep(header_timeout))));
-        Self {
-            socket,
-            traffic,
-            header_timeout,
-            write_stall_timeout,
-            header_clock,
-            write_clock: None,
-            is_h2: false,
-        }
+        Self { socket, traffic, header_timeout, write_stall_timeout, header_clock, write_clock: None }
     }
 
     /// Whether the headers that are awaited have taken too long.
@@ -127,12 +118,11 @@ impl<S> ClockedSocket<S> {
     }
 
     /// Starts the header clock at the first bytes of a later request.
-    fn note_bytes(&mut self, bytes: &[u8]) {
-        let begun = self.traffic.begun.load(Ordering::Relaxed);
-        if begun == 0 {
-            self.is_h2 |= bytes.starts_with(H2_PREFACE);
-        } else if !self.is_h2 && self.header_clock.is_none() && self.traffic.open.load(Ordering::Relaxed) == 0
-        {
+    fn note_bytes(&mut self) {
+        let Traffic { begun, open, is_h2 } = &*self.traffic;
+        let begun = begun.load(Ordering::Relaxed);
+        let is_between_requests = begun > 0 && open.load(Ordering::Relaxed) == 0;
+        if is_between_requests && self.header_clock.is_none() && !is_h2.load(Ordering::Relaxed) {
             self.header_clock = Some((begun, Box::pin(tokio::time::sleep(self.header_timeout))));
         }
     }
@@ -165,7 +155,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for ClockedSocket<S> {
         let before = buf.filled().len();
         let read = Pin::new(&mut self.socket).poll_read(cx, buf);
         if read.is_ready() && buf.filled().len() > before {
-            self.note_bytes(&buf.filled()[before..]);
+            self.note_bytes();
         }
         if self.poll_header_clock(cx) {
             return Poll::Ready(Err(timed_out("the request's headers did not arrive")));

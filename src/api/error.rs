@@ -264,6 +264,13 @@ impl From<SequenceError> for ApiError {
     fn from(error: SequenceError) -> Self {
         match error {
             SequenceError::EngineStopped => Self::shutting_down(),
+            SequenceError::SlowReader { .. } => {
+                let message = "The answer was given up because it was read too slowly.".to_owned();
+                let mut error =
+                    Self::new(StatusCode::INTERNAL_SERVER_ERROR, "server_error", "slow_reader", message);
+                error.retry = Retry::Never;
+                error
+            }
             other => {
                 tracing::error!(error = %other, "a sequence failed");
                 Self::internal()

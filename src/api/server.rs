@@ -157,7 +157,7 @@ impl Doorman {
             tracing::debug!(%error, "TCP_NODELAY could not be set");
         }
         let Some(place) = self.places.take(peer) else {
-            self.connections.spawn(refuse(stream));
+            self.connections.spawn(refuse(stream, self.state.stamps.id()));
             return;
         };
         let config = &self.state.config;
@@ -205,7 +205,7 @@ async fn answer(
     traffic: Arc<Traffic>,
     request: Request<Incoming>,
 ) -> Result<Response<TrackedBody<Body>>, Infallible> {
-    let open = traffic.begin();
+    let open = traffic.begin(request.version());
     let response = router.oneshot(request.map(Body::new)).await?;
     Ok(response.map(|inner| TrackedBody { inner, _request: open }))
 }
@@ -233,11 +233,11 @@ fn builder(config: &ServerConfig) -> auto::Builder<TokioExecutor> {
 }
 
 /// Tells a client that there is no place for its connection.
-async fn refuse(mut stream: TcpStream) {
+async fn refuse(mut stream: TcpStream, id: String) {
     let body = ApiError::too_many_connections().to_json();
     let head = format!(
         "HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\
-         retry-after: 1\r\nretry-after-ms: 1000\r\nconnection: close\r\n\r\n",
+         retry-after: 1\r\nretry-after-ms: 1000\r\nx-request-id: req-{id}\r\nconnection: close\r\n\r\n",
         body.len()
     );
     let write = async {

@@ -23,7 +23,11 @@ pub(super) fn check(request: &GenerateRequest, limits: RequestLimits) -> Result<
     check_prompt(&request.prompt, limits.max_prompt_bytes)?;
     check_sampling(&request.sampling)?;
     if !(1..=limits.max_choices).contains(&request.num_choices) {
-        return Err(fault("n", format!("must lie between 1 and {}", limits.max_choices)));
+        let RequestLimits { max_choices, .. } = limits;
+        return Err(fault(
+            "n",
+            format!("must lie between 1 and {max_choices}, but it is {}", request.num_choices),
+        ));
     }
     if request.max_new_tokens == Some(0) {
         return Err(fault("max_completion_tokens", "must be at least 1"));

@@ -137,6 +137,28 @@ async fn every_role_is_taken_and_developer_is_system() {
 }
 
 #[tokio::test]
+async fn a_stop_string_ends_the_answer_and_is_not_part_of_it() {
+    for stop in [json!("니다"), json!(["zzz", "니다. 또"])] {
+        for stream in [false, true] {
+            let harness = Harness::new(Script::hanging_after("반갑습니다. 또 봅시다"));
+            let answer = harness.chat(&hello(json!({ "stop": stop, "stream": stream }))).await;
+            assert_eq!(answer.status, 200, "{}", answer.text);
+            assert!(answer.text.contains("\"finish_reason\":\"stop\""), "{}", answer.text);
+            assert!(answer.text.contains("습") && !answer.text.contains("니다"), "{}", answer.text);
+        }
+    }
+}
+
+#[tokio::test]
+async fn more_choices_than_the_server_makes_are_a_400_that_names_the_limit() {
+    let answer = Harness::new(Script::saying("hi")).chat(&hello(json!({ "n": 9 }))).await;
+    let error = answer.expect_error(400, "invalid_value");
+    assert_eq!(error["param"], "n");
+    let message = error["message"].as_str().expect("a message");
+    assert!(message.contains('8') && message.contains('9'), "{message}");
+}
+
+#[tokio::test]
 async fn a_token_limit_beyond_the_context_is_clamped_and_says_so() {
     let harness = Harness::new(Script::saying("hi"));
     let answer = harness.chat(&hello(json!({ "max_tokens": 1_000_000 }))).await;
@@ -159,7 +181,7 @@ async fn a_fault_of_the_model_is_a_500_that_is_not_to_be_repeated() {
 
 #[tokio::test]
 async fn an_answer_that_takes_too_long_is_given_up() {
-    let config = maru::api::ServerConfig { request_timeout_s: 0.05, ..Default::default() };
+    let config = maru::api::ServerConfig { request_timeout_s: 1.0, ..Default::default() };
     let harness = Harness::with_config(Script::hanging_after("some"), config);
     let answer = harness.chat(&hello(json!({}))).await;
     answer.expect_error(504, "request_timeout");

@@ -6,6 +6,7 @@ mod chat;
 mod disconnect;
 mod errors;
 mod fake_engine;
+mod http2;
 mod limits;
 mod params;
 mod resources;

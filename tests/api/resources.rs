@@ -91,14 +91,16 @@ async fn a_dead_engine_turns_every_probe_red() {
 
 #[tokio::test]
 async fn a_stuck_engine_turns_every_probe_red_until_it_beats_again() {
-    let config = ServerConfig { heartbeat_limit_s: 0.5, ..Default::default() };
+    let config = ServerConfig { heartbeat_limit_s: 1.0, ..Default::default() };
     let harness = Harness::with_config(Script::saying("hi"), config);
-    tokio::time::sleep(std::time::Duration::from_millis(600)).await;
+    tokio::time::sleep(std::time::Duration::from_millis(1100)).await;
     for path in ["/live", "/ready", "/health"] {
         let answer = harness.get(path).await;
         assert_eq!(answer.status, 503, "{path}");
         assert_eq!(answer.json()["engine"], "stalled");
     }
+    harness.engine.pulse.beat(0, 0);
+    assert_eq!(harness.get("/ready").await.status, 200);
 }
 
 #[tokio::test]

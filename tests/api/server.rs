@@ -192,6 +192,7 @@ async fn a_connection_over_the_cap_is_told_so_and_places_are_given_back() {
         let refusal = second.response().await;
         assert_eq!(refusal.status, 503);
         assert!(refusal.head.contains("retry-after: 1"));
+        assert!(refusal.head.contains("x-request-id: req-"));
         let body: Value = serde_json::from_str(&refusal.body).expect("JSON");
         assert_eq!(body["error"].as_object().expect("an object").len(), 4);
         drop(first);
@@ -204,7 +205,7 @@ async fn a_connection_over_the_cap_is_told_so_and_places_are_given_back() {
 async fn draining_turns_ready_red_finishes_what_runs_and_then_returns() {
     let (gate, opened) = watch::channel(false);
     let script = Script { end: End::StopAfter(opened), ..Script::saying("끝까지") };
-    let config = ServerConfig { drain_delay_s: 2.0, drain_timeout_s: 60.0, ..ServerConfig::default() };
+    let config = ServerConfig { drain_delay_s: 3.0, drain_timeout_s: 60.0, ..ServerConfig::default() };
     let mut running = Running::start(script, config).await;
     let mut stream = running.connect().await;
     stream.ask(&hello(json!({ "stream": true }))).await;

@@ -106,7 +106,7 @@ async fn ignored_parameters_are_named_in_the_header_and_in_the_last_chunk() {
 #[tokio::test]
 async fn what_fails_before_the_stream_begins_is_a_status() {
     let script = Script { scheduled: false, end: End::Never, ..Script::saying("") };
-    let config = ServerConfig { request_timeout_s: 0.05, stream_hold_s: 60.0, ..Default::default() };
+    let config = ServerConfig { request_timeout_s: 1.0, stream_hold_s: 60.0, ..Default::default() };
     let harness = Harness::with_config(script, config);
     let answer = harness.chat(&hello(json!({ "stream": true }))).await;
     answer.expect_error(504, "request_timeout");
@@ -145,7 +145,7 @@ async fn a_stream_that_waits_in_the_queue_begins_after_the_hold_and_pings() {
 
 #[tokio::test]
 async fn no_line_of_a_stream_begins_with_id_or_retry() {
-    let config = ServerConfig { ping_interval_s: 0.02, request_timeout_s: 0.3, ..Default::default() };
+    let config = ServerConfig { ping_interval_s: 0.02, request_timeout_s: 1.5, ..Default::default() };
     let harness = Harness::with_config(Script::hanging_after("id: 1\nretry: 2\n"), config);
     let answer = harness.chat(&hello(json!({ "stream": true }))).await;
     let line_is_fine = |line: &str| line.is_empty() || line.starts_with("data: {") || line == ": ping";
