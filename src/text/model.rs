@@ -85,7 +85,7 @@ impl TextModel {
 
         let mut variables = Map::new();
         variables.insert("add_generation_prompt".to_owned(), true.into());
-        for name in ["bos_token", "eos_token"] {
+        for name in ["bos_token", "eos_token", "unk_token", "pad_token"] {
             variables.extend(named(name).map(|token| (name.to_owned(), token.into())));
         }
         let source = match read(TEMPLATE)? {

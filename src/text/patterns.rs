@@ -10,6 +10,8 @@ use std::collections::{HashMap, VecDeque};
 pub(super) struct PatternSet {
     nodes: Vec<Node>,
     edges: HashMap<(u32, u8), u32>,
+    /// Whether a pattern begins with this byte: most bytes of a text need no look-up.
+    begins: [bool; 256],
 }
 
 #[derive(Debug, Clone, Default)]
@@ -29,7 +31,7 @@ pub(super) struct SearchState(u32);
 impl PatternSet {
     /// Builds the automaton; empty patterns are left out.
     pub(super) fn new<'a>(patterns: impl IntoIterator<Item = &'a str>) -> Self {
-        let mut set = Self { nodes: vec![Node::default()], edges: HashMap::new() };
+        let mut set = Self { nodes: vec![Node::default()], edges: HashMap::new(), begins: [false; 256] };
         for pattern in patterns {
             set.insert(pattern.as_bytes());
         }
@@ -38,9 +40,8 @@ impl PatternSet {
     }
 
     fn insert(&mut self, pattern: &[u8]) {
-        if pattern.is_empty() {
-            return;
-        }
+        let Some(&first) = pattern.first() else { return };
+        self.begins[usize::from(first)] = true;
         let mut node = 0;
         for (&byte, depth) in pattern.iter().zip(1..) {
             let next = u32::try_from(self.nodes.len()).expect("patterns of less than 4 GiB");
@@ -79,6 +80,9 @@ impl PatternSet {
     /// The state after one more byte.
     pub(super) fn step(&self, state: SearchState, byte: u8) -> SearchState {
         let mut node = state.0;
+        if node == 0 && !self.begins[usize::from(byte)] {
+            return state;
+        }
         loop {
             if let Some(&next) = self.edges.get(&(node, byte)) {
                 return SearchState(next);

@@ -11,11 +11,17 @@ use minijinja::{Environment, Error, ErrorKind, Value};
 
 use super::python_json::tojson;
 
-/// What a rendering may consume: steps, and memory at 64 bytes a unit.
-const FUEL: u64 = 1_000_000;
-/// Stack of a rendering. With this fuel a template can nest 500,000 lists, and MiniJinja prints and frees them by
-/// recursion, at up to 650 bytes of stack each. Only what is used of it becomes memory.
-const STACK_BYTES: usize = 768 * 1024 * 1024;
+/// Steps that a rendering may take, and memory at 64 bytes a step, beside what its input adds.
+const BASE_FUEL: u64 = 200_000;
+/// Bytes of input that add one step; a template may copy its input about ten times.
+const INPUT_BYTES_PER_FUEL: u64 = 6;
+/// Steps that each message adds.
+const FUEL_PER_MESSAGE: u64 = 500;
+/// Bytes of stack for each step. MiniJinja prints and frees nested lists by recursion; a template can nest a list with
+/// about two steps, and each level takes up to 700 bytes. Only what is used of a stack becomes memory.
+const STACK_BYTES_PER_FUEL: usize = 512;
+/// Bytes of stack in any case.
+const BASE_STACK_BYTES: usize = 2 * 1024 * 1024;
 /// Calls of macros and blocks inside each other.
 const MAX_RECURSION: usize = 100;
 /// Bytes that a template may write beside twice its input.
@@ -73,7 +79,6 @@ impl ChatTemplate {
         let syntax = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build();
         environment.set_syntax(syntax.expect("the usual delimiters"));
         environment.set_debug(false);
-        environment.set_fuel(Some(FUEL));
         environment.set_recursion_limit(MAX_RECURSION);
         environment.set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
         // These write nested values with growing indents, which fuel does not count.
@@ -87,28 +92,44 @@ impl ChatTemplate {
         Ok(Self { environment })
     }
 
-    /// Renders the template with these variables, whose text has `input_bytes` bytes.
+    /// Renders the template with these variables, of which `size` says how much text they hold.
     pub(super) fn render(
         &self,
         variables: &serde_json::Value,
-        input_bytes: usize,
+        size: InputSize,
     ) -> Result<String, TemplateError> {
-        let limit = input_bytes.saturating_mul(2).saturating_add(SPARE_OUTPUT_BYTES);
+        let fuel =
+            BASE_FUEL + size.bytes as u64 / INPUT_BYTES_PER_FUEL + size.messages as u64 * FUEL_PER_MESSAGE;
+        let stack = BASE_STACK_BYTES + usize::try_from(fuel).unwrap_or(usize::MAX) * STACK_BYTES_PER_FUEL;
+        let mut environment = self.environment.clone();
+        environment.set_fuel(Some(fuel));
+        let mut output = BoundedWriter { bytes: Vec::new(), limit: 2 * size.bytes + SPARE_OUTPUT_BYTES };
         std::thread::scope(|scope| {
-            let thread = std::thread::Builder::new().name("chat-template".to_owned()).stack_size(STACK_BYTES);
+            let thread = std::thread::Builder::new().name("chat-template".to_owned()).stack_size(stack);
             let rendering = thread
-                .spawn_scoped(scope, || self.render_here(variables, limit))
+                .spawn_scoped(scope, || render_into(&environment, variables, &mut output))
                 .map_err(|error| TemplateError::Failed(format!("no thread to render on: {error}")))?;
             rendering.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-        })
-    }
-
-    fn render_here(&self, variables: &serde_json::Value, limit: usize) -> Result<String, TemplateError> {
-        let template = self.environment.get_template(NAME).expect("it was added when this was made");
-        let mut output = BoundedWriter { bytes: Vec::new(), limit };
-        template.render_captured_to(template_value(variables), &mut output).map_err(cause)?;
+        })?;
         String::from_utf8(output.bytes).map_err(|error| TemplateError::Failed(error.to_string()))
     }
+}
+
+/// How much a template has to work on.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct InputSize {
+    pub(super) messages: usize,
+    /// Bytes of text in all messages.
+    pub(super) bytes: usize,
+}
+
+fn render_into(
+    environment: &Environment<'_>,
+    variables: &serde_json::Value,
+    output: &mut BoundedWriter,
+) -> Result<(), TemplateError> {
+    let template = environment.get_template(NAME).expect("it was added when the environment was made");
+    template.render_captured_to(template_value(variables), output).map(drop).map_err(cause)
 }
 
 fn cause(error: Error) -> TemplateError {

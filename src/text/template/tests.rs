@@ -8,8 +8,8 @@ const CLOSED_TURNS: &str = include_str!("../../../tests/fixtures/templates/close
 const TOOLS: &str = include_str!("../../../tests/fixtures/templates/tools.jinja");
 
 fn render(source: &str, variables: serde_json::Value) -> Result<String, TemplateError> {
-    let input_bytes = variables.to_string().len();
-    ChatTemplate::new(source.to_owned()).expect("compiles").render(&variables, input_bytes)
+    let size = InputSize { messages: 4, bytes: variables.to_string().len() };
+    ChatTemplate::new(source.to_owned()).expect("compiles").render(&variables, size)
 }
 
 fn conversation(answer: &str) -> serde_json::Value {
@@ -158,9 +158,9 @@ fn lists_nested_as_deep_as_fuel_allows_do_not_overflow_the_stack() {
              {{% endfor %}}{after}"
         )
     };
-    let printed = render(&nested(11_000, "{{ s.x }}"), json!({})).expect("within the fuel");
-    assert_eq!(printed.len(), 2 * 440_001 + 1);
-    assert_eq!(render(&nested(30_000, ""), json!({})), Err(TemplateError::Limit));
+    let printed = render(&nested(2_200, "{{ s.x }}"), json!({})).expect("within the fuel");
+    assert_eq!(printed.len(), 2 * 88_001 + 1);
+    assert_eq!(render(&nested(4_000, ""), json!({})), Err(TemplateError::Limit));
 }
 
 #[test]
