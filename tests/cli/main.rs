@@ -3,4 +3,5 @@
 mod config;
 mod hub;
 mod hub_stand_in;
+mod models;
 mod program;
