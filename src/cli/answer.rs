@@ -43,10 +43,12 @@ pub(super) async fn stream(
 ) -> anyhow::Result<Answer> {
     let mut generation = generator.generate(request).await?;
     let mut text = String::new();
+    // One listener for the whole answer: none between two pieces would miss a Ctrl-C.
+    let mut interrupted = std::pin::pin!(interrupted(interrupt));
     loop {
         let delta = tokio::select! {
             delta = generation.next() => delta,
-            () = interrupted(interrupt) => return Ok(Answer { text, end: AnswerEnd::Interrupted }),
+            () = &mut interrupted => return Ok(Answer { text, end: AnswerEnd::Interrupted }),
         };
         match delta.map(|delta| delta.kind) {
             Some(DeltaKind::Started) => {}

@@ -54,7 +54,8 @@ impl Environment {
         let api_keys = self
             .text(API_KEY)
             .map(|keys| Setting::text("server.api_keys", &keys, Origin::Variable(API_KEY.to_owned())));
-        let named = self.variables.iter().filter_map(|(name, value)| {
+        let present = self.variables.iter().filter(|(_, value)| !value.is_empty());
+        let named = present.filter_map(|(name, value)| {
             let name = name.to_str()?;
             let key = name.strip_prefix(KEY_PREFIX)?.to_lowercase().replace("__", ".");
             Some(Setting::text(&key, &value.to_string_lossy(), Origin::Variable(name.to_owned())))
@@ -105,6 +106,7 @@ mod tests {
             ("MARU__ENGINE__MAX_NUM_SEQS", "4"),
             ("MARU_API_KEY", "sk-a,sk-b"),
             ("MARU_CONFIG", "maru.toml"),
+            ("MARU__SOURCE__MODEL", ""),
             ("PATH", "/bin"),
         ]);
         let keys: Vec<_> = environment.settings().into_iter().map(|setting| setting.key).collect();
