@@ -5,6 +5,7 @@ use std::time::Duration;
 use axum::http::Request;
 use bytes::Bytes;
 use h2::client::{ResponseFuture, SendRequest};
+use h2::{Ping, PingPong};
 use maru::api::{DrainOutcome, ServerConfig};
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
@@ -16,11 +17,16 @@ use crate::support::hello;
 
 /// An HTTP/2 connection to the server.
 async fn connect(running: &Running) -> SendRequest<Bytes> {
+    connect_with_pings(running).await.0
+}
+
+async fn connect_with_pings(running: &Running) -> (SendRequest<Bytes>, PingPong) {
     let stream = within(TcpStream::connect(running.address)).await.expect("a connection");
-    let (sender, connection) = within(h2::client::handshake(stream)).await.expect("a handshake");
+    let (sender, mut connection) = within(h2::client::handshake(stream)).await.expect("a handshake");
+    let pings = connection.ping_pong().expect("taken once");
     // It ends with the connection, in whatever way.
     tokio::spawn(async { drop(connection.await) });
-    sender
+    (sender, pings)
 }
 
 async fn ask(sender: &SendRequest<Bytes>, body: &Value) -> ResponseFuture {
@@ -79,12 +85,13 @@ async fn a_stream_that_is_reset_aborts_its_work_and_no_other() {
 }
 
 #[tokio::test]
-async fn an_idle_connection_outlives_the_header_clock() {
+async fn an_idle_connection_that_pings_outlives_the_header_clock() {
     let config = ServerConfig { header_timeout_s: 1.0, ..prompt_drain() };
     let running = Running::start(Script::saying("hi"), config).await;
-    let sender = connect(&running).await;
+    let (sender, mut pings) = connect_with_pings(&running).await;
     for _ in 0..2 {
         assert_eq!(read(ask(&sender, &hello(json!({}))).await).await.0, 200);
+        within(pings.ping(Ping::opaque())).await.expect("a pong");
         tokio::time::sleep(Duration::from_millis(1500)).await;
     }
     assert_eq!(read(ask(&sender, &hello(json!({}))).await).await.0, 200);

@@ -119,6 +119,22 @@ async fn a_body_that_stops_arriving_is_a_408() {
 }
 
 #[tokio::test]
+async fn a_body_may_take_longer_than_the_headers() {
+    let config = ServerConfig { header_timeout_s: 1.0, body_timeout_s: 60.0, ..prompt_drain() };
+    let running = Running::start(Script::saying("hi"), config).await;
+    let mut client = running.connect().await;
+    let body = hello(json!({})).to_string();
+    let (first, second) = body.split_at(10);
+    let head = "POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-type: application/json";
+    client.send(&format!("{head}\r\nexpect: 100-continue\r\ncontent-length: {}\r\n\r\n", body.len())).await;
+    assert_eq!(client.response().await.status, 100);
+    client.send(first).await;
+    tokio::time::sleep(Duration::from_millis(1500)).await;
+    client.send(second).await;
+    assert_eq!(client.response().await.status, 200);
+}
+
+#[tokio::test]
 async fn a_declared_body_over_the_limit_is_refused_unread() {
     let running = Running::start(Script::saying("hi"), prompt_drain()).await;
     let mut client = running.connect().await;

@@ -58,7 +58,7 @@ async fn choices_begin_in_order_and_each_finishes_once() {
         let reasons: Vec<_> =
             of_choice().map(|c| &c["finish_reason"]).filter(|reason| !reason.is_null()).collect();
         assert_eq!(reasons, ["stop"]);
-        let last = of_choice().last().expect("chunks of each choice");
+        let last = of_choice().next_back().expect("chunks of each choice");
         assert_eq!(last["delta"], json!({}));
     }
     let first = &chunks[0];
