@@ -56,3 +56,24 @@ impl ServingConfig {
         Duration::from_millis(self.prepare_timeout_ms)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_invalid_key_is_named() {
+        assert!(ServingConfig::default().faults().is_empty());
+        let zeros = ServingConfig {
+            max_prompt_bytes: 0,
+            max_choices: 0,
+            prepare_threads: 0,
+            max_preparing: 0,
+            prepare_timeout_ms: 0,
+        };
+        let named: Vec<&str> = zeros.faults().into_iter().map(|(key, _)| key).collect();
+        let keys =
+            ["max_prompt_bytes", "max_choices", "prepare_threads", "max_preparing", "prepare_timeout_ms"];
+        assert_eq!(named, keys);
+    }
+}

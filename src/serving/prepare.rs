@@ -7,7 +7,7 @@ use crate::text::{
 
 use super::{GenerateError, GenerateRequest, GenerationDefaults, PromptInput, RequestError, SamplingOptions};
 
-/// Most bytes that a prompt's tokens may take, and most choices: what [`check`] holds a request to.
+/// Limits that [`check`] holds a request to: bytes of prompt text, and choices.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct RequestLimits {
     pub(super) max_prompt_bytes: usize,
@@ -143,4 +143,32 @@ pub(super) fn draw_seed() -> u64 {
 /// The request's stop strings, ready to be searched.
 pub(super) fn stop_strings(request: &GenerateRequest) -> StopStrings {
     StopStrings::new(&request.stop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_request_wins_over_the_model_and_the_model_over_plain_sampling() {
+        let defaults = GenerationDefaults { temperature: Some(0.6), top_p: Some(0.95), top_k: None };
+        let asked = SamplingOptions { temperature: Some(0.0), ..SamplingOptions::default() };
+        let sampling = complete_sampling(&asked, &defaults, 7);
+        let expected = SamplingParams { temperature: 0.0, top_k: 0, top_p: 0.95, seed: 7, choice_index: 0 };
+        assert_eq!(sampling, expected);
+        let plain = complete_sampling(&SamplingOptions::default(), &GenerationDefaults::default(), 7);
+        assert_eq!((plain.temperature, plain.top_k, plain.top_p), (1.0, 0, 1.0));
+    }
+
+    #[test]
+    fn the_room_for_output_is_what_the_prompt_leaves() {
+        assert_eq!(fit(10, None, 16), Ok(6));
+        assert_eq!(fit(10, Some(6), 16), Ok(6));
+        assert_eq!(fit(10, Some(7), 16), Ok(6));
+        assert_eq!(fit(15, Some(u32::MAX), 16), Ok(1));
+        for num_prompt_tokens in [16, 17] {
+            let refused = GenerateError::ContextLengthExceeded { num_prompt_tokens, max_model_len: 16 };
+            assert_eq!(fit(num_prompt_tokens, Some(1), 16), Err(refused));
+        }
+    }
 }
