@@ -8,7 +8,7 @@ use tokio::runtime::Runtime;
 
 use super::ChatArgs;
 use super::answer::{self, AnswerEnd, Interrupt};
-use crate::serving::{ChatMessage, GenerateRequest, Generator, PromptInput};
+use crate::serving::{ChatMessage, GenerateError, GenerateRequest, Generator, PromptInput};
 
 const HELP: &str = "\
 /reset         forget the conversation
@@ -136,13 +136,21 @@ pub(super) fn run(
                     Err(error) => {
                         // What was not answered was not said.
                         conversation.messages.truncate(asked);
-                        eprintln!("\n{error}");
+                        eprintln!("\n{error}{}", hint(&error));
                     }
                 }
             }
         }
     }
     Ok(())
+}
+
+/// What a person at the terminal can do about an error.
+fn hint(error: &anyhow::Error) -> &'static str {
+    match error.downcast_ref() {
+        Some(GenerateError::ContextLengthExceeded { .. }) => "; /reset begins anew",
+        _ => "",
+    }
 }
 
 async fn reply(

@@ -116,6 +116,16 @@ fn chat_answers_lines_from_a_pipe() {
     assert_eq!(first, second, "after a reset the same question gets the same answer");
 }
 
+#[test]
+fn a_conversation_that_is_too_long_says_how_to_go_on() {
+    let line = "word ".repeat(3000);
+    let output = run(&["chat", "--max-new-tokens", "4"], &format!("{line}\nHello\n"));
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert!(stderr(&output).contains("tokens, the context holds"), "{}", stderr(&output));
+    assert!(stderr(&output).contains("/reset begins anew"), "{}", stderr(&output));
+    assert!(!stdout(&output).is_empty(), "the next line is answered");
+}
+
 /// A running server, killed when dropped.
 struct Running {
     child: Child,
