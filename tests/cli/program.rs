@@ -9,10 +9,11 @@ use std::time::Duration;
 /// Longest wait for anything; far above what is needed on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// The program with an environment that holds nothing of the developer's.
+/// The program with an environment that holds nothing of the developer's, and a small KV pool: many run at once.
 pub(crate) fn maru(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_maru"));
     command.args(arguments).env_clear().env("HOME", "/nonexistent").stdin(Stdio::null());
+    command.env("MARU__MODEL__KV_CACHE_MEMORY", "64MiB");
     command
 }
 
