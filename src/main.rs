@@ -1,3 +1,9 @@
 //! The `maru` binary.
 
-fn main() {}
+use std::process::ExitCode;
+
+use clap::Parser;
+
+fn main() -> ExitCode {
+    maru::cli::run(maru::cli::Cli::parse())
+}

@@ -5,10 +5,73 @@
 
 use std::collections::HashMap;
 
+use std::io::IsTerminal;
+
 use prometheus::{
     Encoder, Gauge, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry,
     TextEncoder,
 };
+use serde::{Deserialize, Serialize};
+use tracing_subscriber::EnvFilter;
+
+/// Settings of the log, which goes to standard error.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LogConfig {
+    /// Least severe level that is written: `error`, `warn`, `info`, `debug` or `trace`; or directives such as
+    /// `info,maru::engine=debug`.
+    pub level: String,
+    /// `text` for people, `json` for one JSON object per line.
+    pub format: LogFormat,
+}
+
+/// Form of the log's lines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object per line.
+    Json,
+}
+
+impl Default for LogConfig {
+    fn default() -> Self {
+        Self { level: "info".to_owned(), format: LogFormat::Text }
+    }
+}
+
+impl LogConfig {
+    /// Every invalid key with its reason.
+    pub fn faults(&self) -> Vec<(&'static str, String)> {
+        let fault = |error: String| vec![("level", error)];
+        self.filter().err().map_or_else(Vec::new, fault)
+    }
+
+    fn filter(&self) -> Result<EnvFilter, String> {
+        // A lone word that is no level would pass as the name of a module and silence everything.
+        let names_a_level = |directive: &str| {
+            let directive = directive.trim();
+            let level = directive.parse::<tracing::level_filters::LevelFilter>();
+            directive.contains(['=', ':', '[']) || (!directive.is_empty() && level.is_ok())
+        };
+        if let Some(word) = self.level.split(',').find(|directive| !names_a_level(directive)) {
+            return Err(format!("{word:?} is none of error, warn, info, debug, trace, off"));
+        }
+        EnvFilter::builder().parse(&self.level).map_err(|error| error.to_string())
+    }
+}
+
+/// Sends log events to standard error from now on. Only the first call in a process has an effect.
+pub fn set_up_logs(config: &LogConfig) {
+    let filter = config.filter().unwrap_or_else(|_| EnvFilter::new("info"));
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // An error says that a subscriber is set already, as in a test that starts two servers.
+    let _ = match config.format {
+        LogFormat::Text => lines.with_ansi(std::io::stderr().is_terminal()).with_target(false).try_init(),
+        LogFormat::Json => lines.json().flatten_event(true).try_init(),
+    };
+}
 
 /// Edges in seconds of the time to the first token.
 const TIME_TO_FIRST_TOKEN: &[f64] = &[
@@ -255,6 +318,17 @@ fn histogram(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_level_that_does_not_exist_is_a_fault() {
+        let faults = |level: &str| LogConfig { level: level.to_owned(), ..LogConfig::default() }.faults();
+        for level in ["info", "warn,maru::engine=debug", "off", "INFO"] {
+            assert_eq!(faults(level), [], "{level}");
+        }
+        for level in ["loud", "", "info,maru=loud"] {
+            assert_eq!(faults(level).len(), 1, "{level}");
+        }
+    }
 
     #[test]
     fn the_page_names_every_metric_with_the_common_labels() {

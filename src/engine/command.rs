@@ -1,5 +1,8 @@
 //! Messages to the engine thread.
 
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
 use tokio::sync::mpsc;
 
 use super::{NewSequence, QueueTicket, TokenEvent};
@@ -32,4 +35,6 @@ pub struct QueuedSequence {
     pub events: mpsc::Sender<TokenEvent>,
     /// Its place in the queue, given back when it is scheduled for the first time or dropped.
     pub ticket: QueueTicket,
+    /// Set when the reader wants no more and the end is not a client that left.
+    pub satisfied: Arc<AtomicBool>,
 }

@@ -1,4 +1,4 @@
-//! Why the engine does not take a sequence.
+//! Why the engine does not take a sequence, does not start, or ended.
 
 /// A sequence was not admitted.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -22,4 +22,50 @@ pub enum SubmitError {
     /// The engine is draining or has stopped.
     #[error("the engine is shutting down")]
     ShuttingDown,
+}
+
+/// The scheduler cannot take a sequence.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum AdmissionError {
+    /// The prompt is empty or no token may be generated.
+    #[error("the sequence has an empty prompt or nothing to generate")]
+    NothingToDo,
+    /// Even the empty pool could not hold it.
+    #[error("the sequence needs {needed} tokens in the KV cache, which holds {max}")]
+    NeverFits {
+        /// Tokens that it would compute.
+        needed: usize,
+        /// Tokens that the whole pool holds.
+        max: usize,
+    },
+}
+
+/// The engine did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// Settings that cannot work, with their reasons.
+    #[error("invalid engine settings: {}", faults.iter().map(|(key, why)| format!("{key} {why}")).collect::<Vec<_>>().join("; "))]
+    InvalidConfig {
+        /// Key and reason of each.
+        faults: Vec<(&'static str, String)>,
+    },
+    /// The runner has no room for a single token.
+    #[error("the KV cache has {num_blocks} blocks of {block_size} tokens: there must be at least one")]
+    NoKvCache {
+        /// Blocks in the pool.
+        num_blocks: u32,
+        /// Tokens per block.
+        block_size: u32,
+    },
+    /// The operating system gave no thread.
+    #[error("the engine's thread could not be started: {0}")]
+    Thread(#[from] std::io::Error),
+}
+
+/// The engine's thread panicked.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the engine died: {reason}")]
+pub struct EngineDied {
+    /// The panic's message.
+    pub reason: String,
 }

@@ -1,10 +1,13 @@
 //! The engine as the rest of the process sees it: submit a sequence, read its events, look at its pulse.
 
+use std::future::poll_fn;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, ready};
 
 use tokio::sync::mpsc;
 
-use super::{Command, EnginePulse, QueuedSequence, SequenceId, SubmitError};
+use super::{AdmissionError, Command, EnginePulse, QueuedSequence, SequenceId, SubmitError};
 use crate::sampling::SamplingParams;
 
 /// A sequence as it is handed to the engine.
@@ -72,9 +75,25 @@ pub enum SequenceError {
     /// The forward pass failed.
     #[error("the forward pass failed: {0}")]
     Model(String),
+    /// The scheduler did not take the sequence; a handle with the engine's own limits never lets one through.
+    #[error(transparent)]
+    Refused(#[from] AdmissionError),
     /// The engine stopped.
     #[error("the engine stopped")]
     EngineStopped,
+}
+
+impl SequenceError {
+    /// The error as a metric's label.
+    pub fn label(&self) -> &'static str {
+        match self {
+            Self::InvalidLogits => "invalid_logits",
+            Self::SlowReader { .. } => "slow_reader",
+            Self::Model(_) => "model",
+            Self::Refused(_) => "refused",
+            Self::EngineStopped => "engine_stopped",
+        }
+    }
 }
 
 /// The sending side of the engine: cheap to clone, shared by all request tasks.
@@ -111,16 +130,40 @@ impl EngineHandle {
         if needed > self.limits.max_model_len {
             return Err(SubmitError::PromptTooLong { len: needed, max: self.limits.max_model_len });
         }
+        if self.pulse.is_closing() {
+            return Err(SubmitError::ShuttingDown);
+        }
         let queue_full = |waiting| SubmitError::QueueFull { waiting, max: self.limits.max_waiting };
         let ticket = self.pulse.enter_queue(self.limits.max_waiting).map_err(queue_full)?;
         let id = self.pulse.next_sequence_id();
-        let (events, receiver) = mpsc::channel(self.limits.max_buffered_events);
-        let queued = QueuedSequence { id, sequence, events, ticket };
+        // One place more than may be buffered: the last word always finds room.
+        let (events, receiver) = mpsc::channel(self.limits.max_buffered_events + 1);
+        let satisfied = Arc::new(AtomicBool::new(false));
+        let queued = QueuedSequence { id, sequence, events, ticket, satisfied: Arc::clone(&satisfied) };
         match self.commands.try_send(Command::Submit(Box::new(queued))) {
-            Ok(()) => Ok(TokenStream { id, events: receiver, commands: self.commands.clone(), ended: false }),
+            Ok(()) => {
+                let (commands, pulse) = (self.commands.clone(), Arc::clone(&self.pulse));
+                Ok(TokenStream { id, events: receiver, commands, pulse, ended: false, satisfied })
+            }
             Err(mpsc::error::TrySendError::Full(_)) => Err(queue_full(self.pulse.num_waiting())),
             Err(mpsc::error::TrySendError::Closed(_)) => Err(SubmitError::ShuttingDown),
         }
+    }
+
+    /// Refuses new sequences from now on, lets the engine finish those that it has, then stops it.
+    pub async fn drain(&self) {
+        self.close(Command::Drain).await;
+    }
+
+    /// Ends every sequence now with [`SequenceError::EngineStopped`] and stops the engine.
+    pub async fn stop(&self) {
+        self.close(Command::Stop).await;
+    }
+
+    async fn close(&self, command: Command) {
+        self.pulse.begin_closing();
+        // Nobody to receive it means that the engine has stopped already.
+        let _ = self.commands.send(command).await;
     }
 
     /// The engine's pulse: counts and heartbeat, readable at any time without waiting.
@@ -140,28 +183,55 @@ pub struct TokenStream {
     id: SequenceId,
     events: mpsc::Receiver<TokenEvent>,
     commands: mpsc::Sender<Command>,
+    pulse: Arc<EnginePulse>,
     ended: bool,
+    satisfied: Arc<AtomicBool>,
 }
 
 impl TokenStream {
-    /// The next event; after `Finished` or `Failed` there is none.
+    /// The next event; after `Finished` or `Failed` there is none. Dropping the future loses no event.
     pub async fn next(&mut self) -> Option<TokenEvent> {
+        poll_fn(|cx| self.poll_next(cx)).await
+    }
+
+    /// As [`Self::next`], for who reads several streams at once.
+    pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<TokenEvent>> {
         if self.ended {
-            return None;
+            return Poll::Ready(None);
         }
         // The engine drops the sender without a last word only when it dies.
-        let event =
-            self.events.recv().await.unwrap_or(TokenEvent::Failed { error: SequenceError::EngineStopped });
+        let engine_died = TokenEvent::Failed { error: SequenceError::EngineStopped };
+        let event = ready!(self.events.poll_recv(cx)).unwrap_or(engine_died);
         self.ended = matches!(event, TokenEvent::Finished { .. } | TokenEvent::Failed { .. });
-        Some(event)
+        Poll::Ready(Some(event))
+    }
+
+    /// Ends the sequence because its reader has all that it wants, as when a stop string was met: unlike a plain
+    /// drop before the end, this does not count as a client that left.
+    pub fn finish(mut self) {
+        self.satisfied.store(true, Ordering::Release);
+        self.leave();
+    }
+
+    fn leave(&mut self) {
+        if self.ended {
+            return;
+        }
+        self.ended = true;
+        self.events.close();
+        // After the close nothing comes in, so the last event tells for good whether the engine still has a part.
+        match std::iter::from_fn(|| self.events.try_recv().ok()).last() {
+            Some(TokenEvent::Failed { .. }) => {}
+            Some(TokenEvent::Finished { .. }) if self.satisfied.load(Ordering::Relaxed) => {}
+            Some(TokenEvent::Finished { .. }) => self.pulse.count_unread_end(),
+            // A full command queue is no loss: the engine also notices the closed channel before its next step.
+            _ => drop(self.commands.try_send(Command::Abort(self.id))),
+        }
     }
 }
 
 impl Drop for TokenStream {
     fn drop(&mut self) {
-        if !self.ended {
-            // A full command queue is no loss: the engine also notices the closed channel at the next event.
-            let _ = self.commands.try_send(Command::Abort(self.id));
-        }
+        self.leave();
     }
 }

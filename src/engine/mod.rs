@@ -1,13 +1,40 @@
 //! The engine: a scheduler, the KV books and the one thread that drives a runner. It handles token ids, never text.
+//!
+//! | part | what it is for |
+//! |---|---|
+//! | [`Engine`], [`EngineThread`] | starting and ending the thread |
+//! | [`EngineHandle`], [`TokenStream`], [`EnginePulse`] | the engine as the rest of the process sees it |
+//! | [`Scheduler`] | a pure state machine: who computes how many tokens in a step |
+//! | [`kv`] | which block of the KV pool belongs to whom |
+//! | [`BatchBuilder`] | from a step's plan to the forward pass's input |
+//! | [`FakeRunner`] | a runner without a model |
 
+mod batch_builder;
 mod command;
+mod config;
 mod error;
+mod fake_runner;
 mod handle;
+mod inbox;
+pub mod kv;
+mod policy;
 mod pulse;
+mod reader;
+mod run_loop;
+mod scheduler;
+mod sequence;
+mod thread;
 
+pub use batch_builder::BatchBuilder;
 pub use command::{Command, QueuedSequence, SequenceId};
-pub use error::SubmitError;
+pub use config::EngineConfig;
+pub use error::{AdmissionError, EngineDied, StartError, SubmitError};
+pub use fake_runner::FakeRunner;
 pub use handle::{
     EngineHandle, EngineLimits, FinishReason, NewSequence, SequenceError, TokenEvent, TokenStream,
 };
+pub use policy::StepLimits;
 pub use pulse::{EnginePulse, QueueTicket};
+pub use scheduler::{Admission, ScheduledSequence, Scheduler, StepOutcome, StepPlan};
+pub use sequence::{Phase, Sequence};
+pub use thread::{Engine, EngineThread};

@@ -17,6 +17,8 @@ pub struct EnginePulse {
     /// Milliseconds from `started` to the engine's last sign of life.
     last_beat_ms: AtomicU64,
     failed: AtomicBool,
+    closing: AtomicBool,
+    unread_ends: AtomicU64,
     next_sequence_id: AtomicU64,
 }
 
@@ -31,6 +33,8 @@ impl EnginePulse {
             total_blocks,
             last_beat_ms: AtomicU64::new(0),
             failed: AtomicBool::new(false),
+            closing: AtomicBool::new(false),
+            unread_ends: AtomicU64::new(0),
             next_sequence_id: AtomicU64::new(0),
         }
     }
@@ -64,15 +68,36 @@ impl EnginePulse {
         self.failed.load(Ordering::Relaxed)
     }
 
+    /// Records that no new sequence is taken from now on.
+    pub(super) fn begin_closing(&self) {
+        self.closing.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether new sequences are refused because the engine drains or stops.
+    pub fn is_closing(&self) -> bool {
+        self.closing.load(Ordering::Relaxed)
+    }
+
+    /// Records that a reader left with the end of its sequence unread in the buffer.
+    pub(super) fn count_unread_end(&self) {
+        self.unread_ends.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How many readers left so since the last call.
+    pub(super) fn take_unread_ends(&self) -> u64 {
+        self.unread_ends.swap(0, Ordering::Relaxed)
+    }
+
     /// Time since the engine's last sign of life. An idle engine beats at least once a second.
     pub fn age(&self) -> Duration {
         let last = Duration::from_millis(self.last_beat_ms.load(Ordering::Relaxed));
         self.started.elapsed().saturating_sub(last)
     }
 
-    /// Sequences that wait to be scheduled for the first time.
+    /// Sequences that wait to be scheduled for the first time. Who reads this first and then [`Self::num_running`]
+    /// finds a sequence that leaves the queue in one of the two.
     pub fn num_waiting(&self) -> usize {
-        self.waiting.load(Ordering::Relaxed)
+        self.waiting.load(Ordering::Acquire)
     }
 
     /// Sequences that hold blocks.
@@ -99,6 +124,6 @@ pub struct QueueTicket {
 
 impl Drop for QueueTicket {
     fn drop(&mut self) {
-        self.waiting.fetch_sub(1, Ordering::Relaxed);
+        self.waiting.fetch_sub(1, Ordering::Release);
     }
 }

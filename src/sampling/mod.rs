@@ -1,5 +1,8 @@
 //! From logits to a token: temperature, top-k, top-p and a counter-based generator.
 
 mod params;
+pub mod rng;
+mod sampler;
 
 pub use params::SamplingParams;
+pub use sampler::{SampleError, Sampler};

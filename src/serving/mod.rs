@@ -1,12 +1,23 @@
 //! The life of one request: from a prompt to a stream of deltas, without wire types or status codes.
 
+mod config;
 mod error;
+mod generation;
+mod generator;
 mod output;
+mod prepare;
 mod request;
+mod stream;
 
+pub use config::ServingConfig;
 pub use error::{GenerateError, RequestError};
+pub use generation::{ChoiceOutput, Generation};
+pub use generator::Generator;
 pub use output::{ChoiceUsage, DeltaKind, OutputDelta, OutputFinish};
 pub use request::{GenerateRequest, PromptInput, SamplingOptions};
 
 pub use crate::engine::{EnginePulse, SequenceError};
-pub use crate::text::ChatMessage;
+pub use crate::text::{ChatMessage, GenerationDefaults};
+
+#[cfg(test)]
+mod tests;

@@ -1,5 +1,21 @@
 //! Between text and token ids: tokenizer, detokenizer, chat template, stop strings.
 
+mod detokenizer;
+mod graphemes;
+mod model;
+mod patterns;
+mod prompt;
+mod python_json;
+mod stop_strings;
 mod template;
+#[cfg(test)]
+mod test_support;
+mod tokenizer;
 
-pub use template::ChatMessage;
+pub use detokenizer::Detokenizer;
+pub use graphemes::GraphemeBuffer;
+pub use model::{GenerationDefaults, TEXT_FILES, TextError, TextModel};
+pub use prompt::PromptError;
+pub use stop_strings::{MAX_STOP_STRING_BYTES, MAX_STOP_STRINGS, StopScan, StopScanner, StopStrings};
+pub use template::{ChatMessage, TemplateError};
+pub use tokenizer::{SpecialText, SpecialToken, Tokenizer};

@@ -1,10 +1,188 @@
-//! Chat templates.
+//! Chat templates: the model's own, run under limits.
+//!
+//! The rules are those of the library the templates were written for: blocks trimmed, loop controls, Python's methods
+//! of strings, lists and maps, `raise_exception`, Python's JSON. A template cannot read files and cannot run for long:
+//! fuel bounds its steps and its memory, and its output and its recursion have limits of their own.
+
+use std::io;
+
+use minijinja::syntax::SyntaxConfig;
+use minijinja::{Environment, Error, ErrorKind, Value};
+
+use super::python_json::tojson;
+
+/// Steps that a rendering may take, and memory at 64 bytes a step, beside what its input adds.
+const BASE_FUEL: u64 = 200_000;
+/// Bytes of input that add one step; a template may copy its input about ten times.
+const INPUT_BYTES_PER_FUEL: u64 = 6;
+/// Steps that each message adds.
+const FUEL_PER_MESSAGE: u64 = 500;
+/// Bytes of stack for each step. MiniJinja prints and frees nested lists by recursion; a template can nest a list with
+/// about two steps, and each level takes up to 700 bytes. Only what is used of a stack becomes memory.
+const STACK_BYTES_PER_FUEL: usize = 512;
+/// Bytes of stack in any case.
+const BASE_STACK_BYTES: usize = 2 * 1024 * 1024;
+/// Calls of macros and blocks inside each other.
+const MAX_RECURSION: usize = 100;
+/// Bytes that a template may write beside twice its input.
+const SPARE_OUTPUT_BYTES: usize = 1024 * 1024;
+const NAME: &str = "chat";
 
 /// One message of a conversation, in the form that chat templates read.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct ChatMessage {
-    /// `system`, `user`, `assistant` or `tool`.
+    /// `system` (or `developer`, which means the same), `user`, `assistant` or `tool`.
     pub role: String,
     /// The text; parts of a content list are joined.
     pub content: String,
 }
+
+impl ChatMessage {
+    /// A message of this role with this text.
+    pub fn new(role: impl Into<String>, content: impl Into<String>) -> Self {
+        Self { role: role.into(), content: content.into() }
+    }
+}
+
+/// A chat template gave no prompt.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum TemplateError {
+    /// The template itself refuses the conversation, in its own words.
+    #[error("the model's chat template refuses the conversation: {0}")]
+    Refused(String),
+    /// The rendering met a limit.
+    #[error("rendering the model's chat template takes more steps, memory or output than it may")]
+    Limit,
+    /// The template failed on this conversation.
+    #[error("the model's chat template failed: {0}")]
+    Failed(String),
+}
+
+/// What `raise_exception` was called with.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Raised(String);
+
+/// A compiled chat template.
+#[derive(Debug)]
+pub(super) struct ChatTemplate {
+    environment: Environment<'static>,
+}
+
+impl ChatTemplate {
+    /// Compiles a template.
+    ///
+    /// # Errors
+    /// What is wrong with it and where, for a person.
+    pub(super) fn new(source: String) -> Result<Self, String> {
+        let mut environment = Environment::new();
+        let syntax = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build();
+        environment.set_syntax(syntax.expect("the usual delimiters"));
+        environment.set_debug(false);
+        environment.set_recursion_limit(MAX_RECURSION);
+        environment.set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
+        // These write nested values with growing indents, which fuel does not count.
+        environment.remove_filter("pprint");
+        environment.remove_global("debug");
+        environment.add_filter("tojson", tojson);
+        environment.add_function("raise_exception", |message: String| -> Result<Value, Error> {
+            Err(Error::new(ErrorKind::InvalidOperation, message.clone()).with_source(Raised(message)))
+        });
+        environment.add_template_owned(NAME, source).map_err(|error| error.to_string())?;
+        Ok(Self { environment })
+    }
+
+    /// Renders the template with these variables, of which `size` says how much text they hold.
+    pub(super) fn render(
+        &self,
+        variables: &serde_json::Value,
+        size: InputSize,
+    ) -> Result<String, TemplateError> {
+        let fuel =
+            BASE_FUEL + size.bytes as u64 / INPUT_BYTES_PER_FUEL + size.messages as u64 * FUEL_PER_MESSAGE;
+        let stack = BASE_STACK_BYTES + usize::try_from(fuel).unwrap_or(usize::MAX) * STACK_BYTES_PER_FUEL;
+        let mut environment = self.environment.clone();
+        environment.set_fuel(Some(fuel));
+        let mut output = BoundedWriter { bytes: Vec::new(), limit: 2 * size.bytes + SPARE_OUTPUT_BYTES };
+        std::thread::scope(|scope| {
+            let thread = std::thread::Builder::new().name("chat-template".to_owned()).stack_size(stack);
+            let rendering = thread
+                .spawn_scoped(scope, || render_into(&environment, variables, &mut output))
+                .map_err(|error| TemplateError::Failed(format!("no thread to render on: {error}")))?;
+            rendering.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        })?;
+        String::from_utf8(output.bytes).map_err(|error| TemplateError::Failed(error.to_string()))
+    }
+}
+
+/// How much a template has to work on.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct InputSize {
+    pub(super) messages: usize,
+    /// Bytes of text in all messages.
+    pub(super) bytes: usize,
+}
+
+fn render_into(
+    environment: &Environment<'_>,
+    variables: &serde_json::Value,
+    output: &mut BoundedWriter,
+) -> Result<(), TemplateError> {
+    let template = environment.get_template(NAME).expect("it was added when the environment was made");
+    template.render_captured_to(template_value(variables), output).map(drop).map_err(cause)
+}
+
+fn cause(error: Error) -> TemplateError {
+    let mut link: Option<&(dyn std::error::Error + 'static)> = Some(&error);
+    while let Some(current) = link {
+        if let Some(Raised(message)) = current.downcast_ref() {
+            return TemplateError::Refused(message.clone());
+        }
+        match current.downcast_ref().map(Error::kind) {
+            Some(ErrorKind::OutOfFuel | ErrorKind::WriteFailure) => return TemplateError::Limit,
+            _ => link = current.source(),
+        }
+    }
+    TemplateError::Failed(error.to_string())
+}
+
+/// JSON as a template's value; maps keep the order of their keys.
+fn template_value(json: &serde_json::Value) -> Value {
+    use serde_json::Value as Json;
+    match json {
+        Json::Null => Value::from(()),
+        Json::Bool(truth) => Value::from(*truth),
+        Json::Number(number) => match (number.as_i64(), number.as_u64()) {
+            (Some(number), _) => Value::from(number),
+            (None, Some(number)) => Value::from(number),
+            (None, None) => Value::from(number.as_f64()),
+        },
+        Json::String(text) => Value::from(text.as_str()),
+        Json::Array(items) => items.iter().map(template_value).collect(),
+        Json::Object(pairs) => {
+            Value::from_pairs(pairs.iter().map(|(key, value)| (key.as_str(), template_value(value))))
+        }
+    }
+}
+
+struct BoundedWriter {
+    bytes: Vec<u8>,
+    limit: usize,
+}
+
+impl io::Write for BoundedWriter {
+    fn write(&mut self, part: &[u8]) -> io::Result<usize> {
+        if part.len() > self.limit - self.bytes.len() {
+            return Err(io::Error::other("the output limit is reached"));
+        }
+        self.bytes.extend_from_slice(part);
+        Ok(part.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,188 @@
+//! API keys: whoever asks for a route that is not public needs one, where keys are set.
+//!
+//! The decision is made on the route that the router matched, never on the path's text, so that no spelling of a path
+//! reaches a handler unseen. Keys are held as SHA-256 digests and compared in constant time.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use axum::extract::{MatchedPath, Request, State};
+use axum::http::{HeaderMap, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use sha2::{Digest, Sha256};
+use subtle::{Choice, ConstantTimeEq};
+
+use super::config::{Secret, ServerConfig};
+use super::error::ApiError;
+use super::state::AppState;
+
+/// Routes for probes and for people who look whether the server is there.
+const PUBLIC_ROUTES: &[&str] = &["/live", "/ready", "/health", "/version"];
+/// Public too, unless `server.protect_metrics` is set.
+const METRICS_ROUTE: &str = "/metrics";
+/// Longest key in bytes.
+const MAX_KEY_BYTES: usize = 512;
+
+/// Keys that open the server, as digests.
+#[derive(Clone, Default)]
+pub struct ApiKeys {
+    digests: Vec<[u8; 32]>,
+}
+
+/// The API keys of a configuration cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ApiKeyError {
+    /// The key file cannot be read.
+    #[error("cannot read the API key file {path}: {source}")]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The key file holds no key: starting would leave the server open.
+    #[error("the API key file {path} holds no key")]
+    Empty {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A line of the key file is not a key.
+    #[error("the API key file {path}, line {line}: the key {reason}")]
+    InvalidLine {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: usize,
+        /// What is wrong.
+        reason: &'static str,
+    },
+    /// A key of the configuration is not a key.
+    #[error("server.api_keys: a key {reason}")]
+    InvalidKey {
+        /// What is wrong.
+        reason: &'static str,
+    },
+}
+
+impl ApiKeys {
+    /// The keys of a configuration, its file's included.
+    ///
+    /// # Errors
+    /// [`ApiKeyError`] if the file cannot be read or a key is malformed.
+    pub fn load(config: &ServerConfig) -> Result<Self, ApiKeyError> {
+        let mut keys = Self::default();
+        for key in config.api_keys.iter().map(Secret::expose) {
+            check_key(key).map_err(|reason| ApiKeyError::InvalidKey { reason })?;
+            keys.add(key);
+        }
+        if let Some(path) = &config.api_key_file {
+            keys.add_file(path)?;
+        }
+        Ok(keys)
+    }
+
+    fn add_file(&mut self, path: &Path) -> Result<(), ApiKeyError> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| ApiKeyError::Unreadable { path: path.to_owned(), source })?;
+        let before = self.digests.len();
+        for (number, line) in text.lines().enumerate() {
+            let key = line.trim();
+            if key.is_empty() || key.starts_with('#') {
+                continue;
+            }
+            let line = number + 1;
+            check_key(key).map_err(|reason| ApiKeyError::InvalidLine {
+                path: path.to_owned(),
+                line,
+                reason,
+            })?;
+            self.add(key);
+        }
+        if self.digests.len() == before {
+            return Err(ApiKeyError::Empty { path: path.to_owned() });
+        }
+        Ok(())
+    }
+
+    fn add(&mut self, key: &str) {
+        self.digests.push(Sha256::digest(key).into());
+    }
+
+    /// Number of keys; with none the server is open.
+    pub fn len(&self) -> usize {
+        self.digests.len()
+    }
+
+    /// Whether there is no key, which leaves the server open.
+    pub fn is_empty(&self) -> bool {
+        self.digests.is_empty()
+    }
+
+    /// Whether `key` is one of them; the time taken does not depend on the keys' contents.
+    fn contains(&self, key: &[u8]) -> bool {
+        let digest: [u8; 32] = Sha256::digest(key).into();
+        let found = self
+            .digests
+            .iter()
+            .fold(Choice::from(0), |found, known| found | known.as_slice().ct_eq(digest.as_slice()));
+        found.into()
+    }
+}
+
+impl fmt::Debug for ApiKeys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ApiKeys({} keys)", self.digests.len())
+    }
+}
+
+/// Whether a text can be a key: what a header can carry, without spaces.
+pub(super) fn check_key(key: &str) -> Result<(), &'static str> {
+    if key.is_empty() {
+        Err("is empty")
+    } else if key.len() > MAX_KEY_BYTES {
+        Err("is longer than 512 bytes")
+    } else if !key.bytes().all(|byte| byte.is_ascii_graphic()) {
+        Err("has characters other than visible ASCII without spaces")
+    } else {
+        Ok(())
+    }
+}
+
+/// Lets a request through if its route is public or it bears a key.
+pub(super) async fn require_key(
+    State(state): State<Arc<AppState>>,
+    route: Option<MatchedPath>,
+    request: Request,
+    next: Next,
+) -> Response {
+    if state.keys.is_empty() || is_public(route.as_ref(), &state.config) {
+        return next.run(request).await;
+    }
+    match bearer(request.headers()) {
+        Ok(key) if state.keys.contains(key) => next.run(request).await,
+        Ok(_) => ApiError::unauthorized("Incorrect API key provided.").into_response(),
+        Err(message) => ApiError::unauthorized(message).into_response(),
+    }
+}
+
+fn is_public(route: Option<&MatchedPath>, config: &ServerConfig) -> bool {
+    route.is_some_and(|route| {
+        let route = route.as_str();
+        PUBLIC_ROUTES.contains(&route) || (route == METRICS_ROUTE && !config.protect_metrics)
+    })
+}
+
+/// The key of the one `Authorization: Bearer ...` header.
+fn bearer(headers: &HeaderMap) -> Result<&[u8], &'static str> {
+    const ABSENT: &str = "You didn't provide an API key. Send it as 'Authorization: Bearer YOUR_KEY'.";
+    let mut values = headers.get_all(header::AUTHORIZATION).iter();
+    let value = values.next().ok_or(ABSENT)?.as_bytes();
+    if values.next().is_some() {
+        return Err("The request has more than one 'Authorization' header.");
+    }
+    let space = value.iter().position(|&byte| byte == b' ').ok_or(ABSENT)?;
+    let (scheme, key) = value.split_at(space);
+    if scheme.eq_ignore_ascii_case(b"bearer") { Ok(key.trim_ascii()) } else { Err(ABSENT) }
+}

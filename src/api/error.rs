@@ -1,0 +1,303 @@
+//! Every failure in OpenAI's shape: `{"error": {"message", "type", "param", "code"}}`, all four keys, always.
+
+use std::time::Duration;
+
+use axum::Json;
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::serving::{GenerateError, SequenceError};
+
+/// How long a client should wait before it asks a busy or restarting server again.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+/// Most characters of a client's own value that an error message repeats.
+const MAX_SHOWN_CHARS: usize = 64;
+
+/// A request that was not answered, as the client sees it: the only error type that becomes a response.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ApiError {
+    status: StatusCode,
+    kind: &'static str,
+    code: Option<&'static str>,
+    param: Option<String>,
+    message: String,
+    retry: Retry,
+}
+
+/// What a client should do about an error; the official SDKs follow it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Retry {
+    /// As the status code suggests.
+    ByStatus,
+    /// Ask again after this time.
+    After(Duration),
+    /// Do not ask again: the same request fails in the same way.
+    Never,
+}
+
+/// The JSON of an error.
+#[derive(Serialize)]
+struct Envelope<'a> {
+    error: Body<'a>,
+}
+
+#[derive(Serialize)]
+struct Body<'a> {
+    message: &'a str,
+    #[serde(rename = "type")]
+    kind: &'a str,
+    param: Option<&'a str>,
+    code: Option<&'a str>,
+}
+
+impl ApiError {
+    fn new(status: StatusCode, kind: &'static str, code: &'static str, message: String) -> Self {
+        Self { status, kind, code: Some(code), param: None, message, retry: Retry::ByStatus }
+    }
+
+    fn bad_request(code: &'static str, message: String) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "invalid_request_error", code, message)
+    }
+
+    fn refused(status: StatusCode, code: &'static str, message: &str) -> Self {
+        Self::new(status, "invalid_request_error", code, message.to_owned())
+    }
+
+    fn about(mut self, param: impl Into<String>) -> Self {
+        self.param = Some(param.into());
+        self
+    }
+
+    /// 400: the body is not JSON, or not the JSON that belongs here.
+    pub(super) fn invalid_json(reason: &str) -> Self {
+        Self::bad_request("invalid_json", format!("The request body is not valid JSON: {reason}."))
+    }
+
+    /// 400: a field has the wrong type.
+    pub(super) fn invalid_type(param: &str, expected: &str, given: &Value) -> Self {
+        let message = format!("'{param}' must be {expected}, but it is {}.", type_name(given));
+        Self::bad_request("invalid_type", message).about(param)
+    }
+
+    /// 400: a field has a value that is out of its bounds.
+    pub(super) fn invalid_value(param: &str, message: String) -> Self {
+        Self::bad_request("invalid_value", message).about(param)
+    }
+
+    /// 400: a field that must be there is not.
+    pub(super) fn missing(param: &str) -> Self {
+        Self::bad_request("missing_required_parameter", format!("'{param}' is required.")).about(param)
+    }
+
+    /// 400: a parameter that this server does not honour and that would change the answer's meaning.
+    pub(super) fn unsupported_parameter(param: &str, reason: &str) -> Self {
+        let message = format!("'{param}' is not supported by this server: {reason}.");
+        Self::bad_request("unsupported_parameter", message).about(param)
+    }
+
+    /// 401: no API key, or one that is not known.
+    pub(super) fn unauthorized(message: &str) -> Self {
+        Self::refused(StatusCode::UNAUTHORIZED, "invalid_api_key", message)
+    }
+
+    /// 404: a model that is not served here.
+    pub(super) fn model_not_found(asked: &str, served: &str) -> Self {
+        let asked = shown(asked);
+        let message = format!("The model '{asked}' does not exist. This server serves '{served}'.");
+        Self::refused(StatusCode::NOT_FOUND, "model_not_found", &message).about("model")
+    }
+
+    /// 404: no such route.
+    pub(super) fn unknown_route(method: &str, path: &str) -> Self {
+        let message = format!("Unknown request URL: {method} {}.", shown(path));
+        Self::refused(StatusCode::NOT_FOUND, "unknown_url", &message)
+    }
+
+    /// 405: the route exists, but not for this method.
+    pub(super) fn method_not_allowed(method: &str, path: &str) -> Self {
+        let message = format!("{} does not take {method} requests.", shown(path));
+        Self::refused(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", &message)
+    }
+
+    /// 408: the body stopped arriving.
+    pub(super) fn body_timeout() -> Self {
+        Self::refused(
+            StatusCode::REQUEST_TIMEOUT,
+            "request_timeout",
+            "The request body did not arrive in time.",
+        )
+    }
+
+    /// 400: the body broke off.
+    pub(super) fn broken_body() -> Self {
+        Self::bad_request("invalid_body", "The request body could not be read to its end.".to_owned())
+    }
+
+    /// 413: the body is larger than `max` bytes.
+    pub(super) fn body_too_large(max: usize) -> Self {
+        let message = format!("The request body is larger than {max} bytes.");
+        Self::refused(StatusCode::PAYLOAD_TOO_LARGE, "request_too_large", &message)
+    }
+
+    /// 415: the body is not declared as plain JSON.
+    pub(super) fn unsupported_media_type(message: &str) -> Self {
+        Self::refused(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", message)
+    }
+
+    /// 431: more header lines or bytes than allowed.
+    pub(super) fn headers_too_large(message: &str) -> Self {
+        Self::refused(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "headers_too_large", message)
+    }
+
+    /// 503: the server is ending.
+    pub(super) fn shutting_down() -> Self {
+        let message = "The server is shutting down.".to_owned();
+        let mut error =
+            Self::new(StatusCode::SERVICE_UNAVAILABLE, "server_error", "service_unavailable", message);
+        error.retry = Retry::After(RETRY_AFTER);
+        error
+    }
+
+    /// 503: as many connections are open as may be.
+    pub(super) fn too_many_connections() -> Self {
+        let mut error = Self::shutting_down();
+        error.message = "The server has as many open connections as it may.".to_owned();
+        error
+    }
+
+    /// 504: the answer was not complete in the time that a request has.
+    pub(super) fn timed_out(limit: Duration) -> Self {
+        let message =
+            format!("The answer was not complete within {} s, the server's limit.", limit.as_secs_f64());
+        let mut error = Self::new(StatusCode::GATEWAY_TIMEOUT, "server_error", "request_timeout", message);
+        error.retry = Retry::Never;
+        error
+    }
+
+    /// 500: a fault of ours; the details are for the log only.
+    pub(super) fn internal() -> Self {
+        let message = "The server had an error while it worked on the request.".to_owned();
+        let mut error =
+            Self::new(StatusCode::INTERNAL_SERVER_ERROR, "server_error", "internal_error", message);
+        error.retry = Retry::Never;
+        error
+    }
+
+    /// The error as one line of JSON.
+    pub(super) fn to_json(&self) -> String {
+        serde_json::to_string(&self.envelope()).expect("strings serialise")
+    }
+
+    fn envelope(&self) -> Envelope<'_> {
+        let Self { kind, code, param, message, .. } = self;
+        Envelope { error: Body { message, kind, param: param.as_deref(), code: *code } }
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let mut response = (self.status, Json(self.envelope())).into_response();
+        let headers = response.headers_mut();
+        match self.retry {
+            Retry::ByStatus => {}
+            Retry::After(time) => {
+                let seconds = time.as_secs_f64().ceil().clamp(1.0, 120.0) as u64;
+                headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+                let name = HeaderName::from_static("retry-after-ms");
+                headers.insert(name, HeaderValue::from(u64::try_from(time.as_millis()).unwrap_or(1000)));
+            }
+            Retry::Never => {
+                headers.insert(HeaderName::from_static("x-should-retry"), HeaderValue::from_static("false"));
+            }
+        }
+        match self.status {
+            StatusCode::UNAUTHORIZED => {
+                headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+            }
+            // What is left of the body is not worth reading.
+            StatusCode::PAYLOAD_TOO_LARGE | StatusCode::REQUEST_TIMEOUT => {
+                headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+            }
+            _ => {}
+        }
+        response
+    }
+}
+
+impl From<GenerateError> for ApiError {
+    fn from(error: GenerateError) -> Self {
+        match error {
+            GenerateError::Invalid(fault) => {
+                let message = format!("'{}': {}.", fault.param, fault.reason.trim_end_matches('.'));
+                Self::invalid_value(&fault.param, message)
+            }
+            GenerateError::ContextLengthExceeded { num_prompt_tokens, max_model_len } => {
+                let message = format!(
+                    "This model's context holds {max_model_len} tokens, and the messages take \
+                     {num_prompt_tokens} of them, which leaves no room for an answer. Shorten the messages."
+                );
+                Self::bad_request("context_length_exceeded", message).about("messages")
+            }
+            GenerateError::Busy { waiting, max } => {
+                let message = format!("The server is busy: {waiting} requests wait, {max} may.");
+                let mut error = Self::new(
+                    StatusCode::TOO_MANY_REQUESTS,
+                    "rate_limit_error",
+                    "rate_limit_exceeded",
+                    message,
+                );
+                error.retry = Retry::After(RETRY_AFTER);
+                error
+            }
+            GenerateError::ShuttingDown => Self::shutting_down(),
+            GenerateError::Internal(reason) => {
+                tracing::error!(%reason, "a request failed");
+                Self::internal()
+            }
+        }
+    }
+}
+
+impl From<SequenceError> for ApiError {
+    fn from(error: SequenceError) -> Self {
+        match error {
+            SequenceError::EngineStopped => Self::shutting_down(),
+            SequenceError::SlowReader { .. } => {
+                let message = "The answer was given up because it was read too slowly.".to_owned();
+                let mut error =
+                    Self::new(StatusCode::INTERNAL_SERVER_ERROR, "server_error", "slow_reader", message);
+                error.retry = Retry::Never;
+                error
+            }
+            other => {
+                tracing::error!(error = %other, "a sequence failed");
+                Self::internal()
+            }
+        }
+    }
+}
+
+/// A client's own text for an error message: without control characters, and not too long.
+pub(super) fn shown(text: &str) -> String {
+    let clean = |c: char| if c.is_control() { '\u{fffd}' } else { c };
+    let mut shown: String = text.chars().take(MAX_SHOWN_CHARS).map(clean).collect();
+    if text.chars().nth(MAX_SHOWN_CHARS).is_some() {
+        shown.push('…');
+    }
+    shown
+}
+
+/// The JSON type of a value, with its article.
+fn type_name(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "a boolean",
+        Value::Number(number) if number.is_f64() => "a fractional number",
+        Value::Number(_) => "an integer",
+        Value::String(_) => "a string",
+        Value::Array(_) => "a list",
+        Value::Object(_) => "an object",
+    }
+}

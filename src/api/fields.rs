@@ -1,0 +1,107 @@
+//! Reading a JSON object member by member, so that every complaint names the field and no field goes unseen.
+
+use serde_json::{Map, Value};
+
+use super::error::ApiError;
+use super::limits::Limit;
+
+/// The members of a JSON object that have not been read yet; `null` is the same as absent.
+#[derive(Debug)]
+pub(super) struct Fields {
+    /// Path of the object with a trailing dot, empty for the request itself.
+    prefix: String,
+    members: Map<String, Value>,
+}
+
+impl Fields {
+    /// The members of the request itself.
+    pub(super) fn of_request(members: Map<String, Value>) -> Self {
+        Self { prefix: String::new(), members }
+    }
+
+    /// The members of the object at `at`.
+    pub(super) fn of_object(at: &str, value: Value) -> Result<Self, ApiError> {
+        match value {
+            Value::Object(members) => Ok(Self { prefix: format!("{at}."), members }),
+            other => Err(ApiError::invalid_type(at, "an object", &other)),
+        }
+    }
+
+    /// Takes a member out, unless it is absent or null.
+    pub(super) fn take(&mut self, name: &str) -> Option<Value> {
+        self.members.shift_remove(name).filter(|value| !value.is_null())
+    }
+
+    /// Path of a member.
+    pub(super) fn path(&self, name: &str) -> String {
+        format!("{}{name}", self.prefix)
+    }
+
+    /// Takes a boolean.
+    pub(super) fn boolean(&mut self, name: &str) -> Result<Option<bool>, ApiError> {
+        match self.take(name) {
+            None => Ok(None),
+            Some(Value::Bool(value)) => Ok(Some(value)),
+            Some(other) => Err(ApiError::invalid_type(&self.path(name), "a boolean", &other)),
+        }
+    }
+
+    /// Takes a number within its bounds.
+    pub(super) fn number(&mut self, limit: &Limit) -> Result<Option<f64>, ApiError> {
+        let Some(value) = self.take(limit.path) else { return Ok(None) };
+        let number = value.as_f64().ok_or_else(|| ApiError::invalid_type(limit.path, "a number", &value))?;
+        limit.check_number(number).map(Some)
+    }
+
+    /// Holds a number to its bounds and leaves it in its place.
+    pub(super) fn check_number(&self, limit: &Limit) -> Result<(), ApiError> {
+        let Some(value) = self.members.get(limit.path).filter(|value| !value.is_null()) else {
+            return Ok(());
+        };
+        let number = value.as_f64().ok_or_else(|| ApiError::invalid_type(limit.path, "a number", value))?;
+        limit.check_number(number).map(drop)
+    }
+
+    /// Takes a whole number within its bounds; `3.0` is one, as JSON Schema has it.
+    pub(super) fn integer(&mut self, limit: &Limit) -> Result<Option<i64>, ApiError> {
+        let Some(value) = self.take(limit.path) else { return Ok(None) };
+        let integer =
+            whole(&value).ok_or_else(|| ApiError::invalid_type(limit.path, "an integer", &value))?;
+        limit.check_integer(integer).map(Some)
+    }
+
+    /// Takes a string of an allowed length.
+    pub(super) fn string(&mut self, name: &str, limit: &Limit) -> Result<Option<String>, ApiError> {
+        let Some(value) = self.take(name) else { return Ok(None) };
+        string_at(&self.path(name), value, limit).map(Some)
+    }
+
+    /// What was not taken, without nulls: name, path and value.
+    pub(super) fn rest(self) -> impl Iterator<Item = (String, String, Value)> {
+        let Self { prefix, members } = self;
+        members.into_iter().filter(|(_, value)| !value.is_null()).map(move |(name, value)| {
+            let path = format!("{prefix}{name}");
+            (name, path, value)
+        })
+    }
+}
+
+/// The string at `at`, of an allowed length.
+pub(super) fn string_at(at: &str, value: Value, limit: &Limit) -> Result<String, ApiError> {
+    match value {
+        Value::String(text) => limit.check_bytes(at, text),
+        other => Err(ApiError::invalid_type(at, "a string", &other)),
+    }
+}
+
+/// The value of a number without a fraction.
+fn whole(value: &Value) -> Option<i128> {
+    if let Some(integer) = value.as_i64() {
+        return Some(i128::from(integer));
+    }
+    if let Some(integer) = value.as_u64() {
+        return Some(i128::from(integer));
+    }
+    // A float to integer cast saturates, which is far outside of every bound.
+    value.as_f64().filter(|number| number.fract() == 0.0).map(|number| number as i128)
+}

@@ -1,0 +1,152 @@
+//! The limits table: every number, list and string that a request may carry, with its bounds.
+//!
+//! The checks of a request are made from these rows, and so are the boundary tests.
+
+use super::error::{ApiError, shown};
+
+/// A field of a request and its bounds.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Limit {
+    /// Where the field stands, `[]` for each item of a list.
+    pub path: &'static str,
+    /// What it may hold.
+    pub bound: Bound,
+}
+
+/// What a field may hold; both ends are allowed.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Bound {
+    /// A number.
+    Number {
+        /// Least value.
+        min: f64,
+        /// Greatest value.
+        max: f64,
+    },
+    /// A whole number.
+    Integer {
+        /// Least value.
+        min: i64,
+        /// Greatest value.
+        max: i64,
+    },
+    /// The length of a list.
+    Items {
+        /// Fewest items.
+        min: usize,
+        /// Most items.
+        max: usize,
+    },
+    /// The length of a string in bytes of UTF-8.
+    Bytes {
+        /// Fewest bytes.
+        min: usize,
+        /// Most bytes.
+        max: usize,
+    },
+}
+
+/// Most members of the request's object.
+pub const MAX_FIELDS: usize = 256;
+
+const fn number(path: &'static str, min: f64, max: f64) -> Limit {
+    Limit { path, bound: Bound::Number { min, max } }
+}
+
+const fn integer(path: &'static str, min: i64, max: i64) -> Limit {
+    Limit { path, bound: Bound::Integer { min, max } }
+}
+
+const fn items(path: &'static str, min: usize, max: usize) -> Limit {
+    Limit { path, bound: Bound::Items { min, max } }
+}
+
+const fn bytes(path: &'static str, min: usize, max: usize) -> Limit {
+    Limit { path, bound: Bound::Bytes { min, max } }
+}
+
+pub(super) const MODEL: Limit = bytes("model", 1, 256);
+pub(super) const MESSAGES: Limit = items("messages", 1, 4096);
+pub(super) const CONTENT: Limit = bytes("messages[].content", 0, 2 << 20);
+pub(super) const CONTENT_PARTS: Limit = items("messages[].content[]", 1, 1024);
+pub(super) const CONTENT_TEXT: Limit = bytes("messages[].content[].text", 0, 2 << 20);
+pub(super) const TEMPERATURE: Limit = number("temperature", 0.0, 2.0);
+pub(super) const TOP_P: Limit = number("top_p", 0.0, 1.0);
+pub(super) const TOP_K: Limit = integer("top_k", -1, 1 << 20);
+pub(super) const SEED: Limit = integer("seed", i64::MIN, i64::MAX);
+/// The configuration may set a lower bound, `serving.max_choices`.
+pub(super) const NUM_CHOICES: Limit = integer("n", 1, 128);
+pub(super) const STOP: Limit = items("stop", 0, 16);
+pub(super) const STOP_STRING: Limit = bytes("stop[]", 1, 256);
+pub(super) const MAX_COMPLETION_TOKENS: Limit = integer("max_completion_tokens", 1, i32::MAX as i64);
+pub(super) const MAX_TOKENS: Limit = integer("max_tokens", 1, i32::MAX as i64);
+pub(super) const FREQUENCY_PENALTY: Limit = number("frequency_penalty", -2.0, 2.0);
+pub(super) const PRESENCE_PENALTY: Limit = number("presence_penalty", -2.0, 2.0);
+
+/// The bounds of `POST /v1/chat/completions`.
+pub const CHAT_COMPLETIONS: &[Limit] = &[
+    MODEL,
+    MESSAGES,
+    CONTENT,
+    CONTENT_PARTS,
+    CONTENT_TEXT,
+    TEMPERATURE,
+    TOP_P,
+    TOP_K,
+    SEED,
+    NUM_CHOICES,
+    STOP,
+    STOP_STRING,
+    MAX_COMPLETION_TOKENS,
+    MAX_TOKENS,
+    FREQUENCY_PENALTY,
+    PRESENCE_PENALTY,
+];
+
+impl Limit {
+    /// Passes a number that is within the bounds.
+    pub(super) fn check_number(&self, value: f64) -> Result<f64, ApiError> {
+        let Bound::Number { min, max } = self.bound else { panic!("{} is not a number", self.path) };
+        if (min..=max).contains(&value) { Ok(value) } else { Err(self.outside(self.path, min, max, value)) }
+    }
+
+    /// Passes a whole number that is within the bounds; `value` is wide enough for all that JSON gives.
+    pub(super) fn check_integer(&self, value: i128) -> Result<i64, ApiError> {
+        let Bound::Integer { min, max } = self.bound else { panic!("{} is not an integer", self.path) };
+        i64::try_from(value)
+            .ok()
+            .filter(|value| (min..=max).contains(value))
+            .ok_or_else(|| self.outside(self.path, min, max, value))
+    }
+
+    /// Passes a list of an allowed length; `at` is where it stands.
+    pub(super) fn check_items<T>(&self, at: &str, list: Vec<T>) -> Result<Vec<T>, ApiError> {
+        let Bound::Items { min, max } = self.bound else { panic!("{} is not a list", self.path) };
+        if (min..=max).contains(&list.len()) {
+            return Ok(list);
+        }
+        let message = format!("'{at}' must have {min} to {max} items, but it has {}.", list.len());
+        Err(ApiError::invalid_value(at, message))
+    }
+
+    /// Passes a string of an allowed length; `at` is where it stands.
+    pub(super) fn check_bytes(&self, at: &str, text: String) -> Result<String, ApiError> {
+        let Bound::Bytes { min, max } = self.bound else { panic!("{} is not a string", self.path) };
+        if (min..=max).contains(&text.len()) {
+            return Ok(text);
+        }
+        let message = format!("'{at}' must have {min} to {max} bytes, but it has {}.", text.len());
+        Err(ApiError::invalid_value(at, message))
+    }
+
+    fn outside(
+        &self,
+        at: &str,
+        min: impl std::fmt::Display,
+        max: impl std::fmt::Display,
+        value: impl std::fmt::Display,
+    ) -> ApiError {
+        let value = shown(&value.to_string());
+        ApiError::invalid_value(at, format!("'{at}' must be between {min} and {max}, but it is {value}."))
+    }
+}

@@ -1,0 +1,277 @@
+//! What becomes of parameters that are not honoured: never silence.
+//!
+//! A value that asks for nothing is accepted. Any other is either named in the answer (`x-maru-ignored-params` and
+//! `warnings`), where an answer without it still means the same, or refused, where it would not. Under
+//! `server.strict_params` all of them are refused.
+
+use serde::Serialize;
+use serde_json::Value;
+
+use super::error::{ApiError, shown};
+
+/// Something that the client should know about an answer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(super) struct Warning {
+    code: &'static str,
+    param: String,
+    message: String,
+}
+
+impl Warning {
+    /// `param` was not honoured.
+    fn ignored(param: &str, reason: &str) -> Self {
+        let param = shown(param);
+        let message = format!("'{param}' was ignored: {reason}.");
+        Self { code: "ignored_parameter", param, message }
+    }
+
+    /// `param` was honoured as far as the context allows.
+    pub(super) fn clamped(param: &'static str, asked: u64, given: u64) -> Self {
+        let message = format!("'{param}' is {asked}, but the context leaves room for {given} tokens.");
+        Self { code: "clamped_parameter", param: param.to_owned(), message }
+    }
+
+    /// The parameter, if it was ignored.
+    pub(super) fn ignored_param(&self) -> Option<&str> {
+        (self.code == "ignored_parameter").then_some(self.param.as_str())
+    }
+}
+
+/// What becomes of a parameter that is not honoured.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Policy {
+    /// Its name in the request.
+    pub(super) name: &'static str,
+    /// Whether a value asks for nothing.
+    neutral: fn(&Value) -> bool,
+    otherwise: Otherwise,
+    /// Why it is not honoured.
+    reason: &'static str,
+}
+
+/// What becomes of a value that asks for something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Otherwise {
+    /// The answer still means the same without it: name it.
+    Ignore,
+    /// It does not: refuse.
+    Refuse,
+}
+
+const fn ignore(name: &'static str, neutral: fn(&Value) -> bool, reason: &'static str) -> Policy {
+    Policy { name, neutral, otherwise: Otherwise::Ignore, reason }
+}
+
+const fn refuse(name: &'static str, neutral: fn(&Value) -> bool, reason: &'static str) -> Policy {
+    Policy { name, neutral, otherwise: Otherwise::Refuse, reason }
+}
+
+fn never(_: &Value) -> bool {
+    false
+}
+
+fn any(_: &Value) -> bool {
+    true
+}
+
+fn is_false(value: &Value) -> bool {
+    value == &Value::Bool(false)
+}
+
+fn is_true(value: &Value) -> bool {
+    value == &Value::Bool(true)
+}
+
+fn is_bool(value: &Value) -> bool {
+    value.is_boolean()
+}
+
+fn is_zero(value: &Value) -> bool {
+    value.as_f64() == Some(0.0)
+}
+
+fn is_one(value: &Value) -> bool {
+    value.as_f64() == Some(1.0)
+}
+
+fn is_empty(value: &Value) -> bool {
+    match value {
+        Value::Array(items) => items.is_empty(),
+        Value::Object(members) => members.is_empty(),
+        Value::String(text) => text.is_empty(),
+        _ => false,
+    }
+}
+
+fn is_one_of(value: &Value, texts: &[&str]) -> bool {
+    value.as_str().is_some_and(|text| texts.contains(&text))
+}
+
+const NO_PENALTIES: &str = "penalties are not implemented";
+const NO_LOGPROBS: &str = "log probabilities are not implemented";
+const NO_TOOLS: &str = "tool calling is not implemented";
+const NO_CONSTRAINTS: &str = "structured output is not implemented";
+const NO_TEXT_ONLY: &str = "the model takes and gives text only";
+const NO_CACHE_CONTROL: &str = "the prefix cache cannot be controlled by requests";
+const NO_REASONING: &str = "the reasoning of the model cannot be controlled";
+const NO_STOP_CONTROL: &str = "the end of the output cannot be controlled in this way";
+const NO_TEMPLATE_CONTROL: &str = "the chat template is the model's own and takes no arguments";
+const NO_TOKENS: &str = "token ids are not given out";
+
+/// Parameters of `POST /v1/chat/completions` that are not honoured: OpenAI's, then vLLM's.
+pub(super) const CHAT_COMPLETIONS: &[Policy] = &[
+    ignore("frequency_penalty", is_zero, NO_PENALTIES),
+    ignore("presence_penalty", is_zero, NO_PENALTIES),
+    refuse("logit_bias", is_empty, "a bias on tokens is not implemented"),
+    refuse("logprobs", is_false, NO_LOGPROBS),
+    refuse("top_logprobs", is_zero, NO_LOGPROBS),
+    refuse("response_format", |value| value["type"] == "text", NO_CONSTRAINTS),
+    refuse("tools", is_empty, NO_TOOLS),
+    refuse("tool_choice", |value| is_one_of(value, &["none", "auto"]), NO_TOOLS),
+    ignore("parallel_tool_calls", is_bool, NO_TOOLS),
+    refuse("functions", is_empty, NO_TOOLS),
+    refuse("function_call", |value| is_one_of(value, &["none", "auto"]), NO_TOOLS),
+    ignore("reasoning_effort", |value| is_one_of(value, &["none"]), NO_REASONING),
+    ignore("verbosity", |value| is_one_of(value, &["medium"]), "the model knows no verbosity"),
+    ignore("user", any, "labels are not kept"),
+    ignore("safety_identifier", any, "labels are not kept"),
+    ignore("metadata", any, "labels are not kept"),
+    ignore("store", is_false, "answers are not stored"),
+    ignore("service_tier", |value| is_one_of(value, &["auto", "default"]), "there is one service tier"),
+    ignore("prompt_cache_key", never, NO_CACHE_CONTROL),
+    ignore("prompt_cache_retention", never, NO_CACHE_CONTROL),
+    ignore("prompt_cache_options", is_empty, NO_CACHE_CONTROL),
+    refuse("modalities", |value| value == &serde_json::json!(["text"]), NO_TEXT_ONLY),
+    refuse("audio", never, NO_TEXT_ONLY),
+    refuse("web_search_options", never, "the server does not search the web"),
+    ignore("prediction", never, "predicted output is not used"),
+    ignore("moderation", never, "answers are not moderated"),
+    refuse("best_of", is_one, "only 'n' choices are made"),
+    refuse("use_beam_search", is_false, "beam search is not implemented"),
+    ignore("length_penalty", is_one, NO_PENALTIES),
+    ignore("min_p", is_zero, "this filter is not implemented"),
+    ignore("repetition_penalty", is_one, NO_PENALTIES),
+    refuse("min_tokens", is_zero, NO_STOP_CONTROL),
+    refuse("ignore_eos", is_false, NO_STOP_CONTROL),
+    refuse("stop_token_ids", is_empty, NO_STOP_CONTROL),
+    refuse("include_stop_str_in_output", is_false, NO_STOP_CONTROL),
+    refuse("skip_special_tokens", is_true, "special tokens are never shown"),
+    ignore("spaces_between_special_tokens", is_bool, "special tokens are never shown"),
+    refuse("bad_words", is_empty, "banning words is not implemented"),
+    refuse("allowed_token_ids", is_empty, "a choice of allowed tokens is not implemented"),
+    refuse("truncate_prompt_tokens", never, "prompts are never truncated"),
+    refuse("prompt_logprobs", never, NO_LOGPROBS),
+    refuse("echo", is_false, "the prompt is not repeated"),
+    refuse("add_generation_prompt", is_true, NO_TEMPLATE_CONTROL),
+    refuse("continue_final_message", is_false, NO_TEMPLATE_CONTROL),
+    refuse("add_special_tokens", is_false, NO_TEMPLATE_CONTROL),
+    refuse("documents", is_empty, NO_TEMPLATE_CONTROL),
+    refuse("chat_template", never, NO_TEMPLATE_CONTROL),
+    ignore("chat_template_kwargs", is_empty, NO_TEMPLATE_CONTROL),
+    refuse("structured_outputs", is_empty, NO_CONSTRAINTS),
+    refuse("guided_json", never, NO_CONSTRAINTS),
+    refuse("guided_regex", never, NO_CONSTRAINTS),
+    refuse("guided_choice", is_empty, NO_CONSTRAINTS),
+    refuse("guided_grammar", never, NO_CONSTRAINTS),
+    refuse("structural_tag", never, NO_CONSTRAINTS),
+    ignore("guided_decoding_backend", any, NO_CONSTRAINTS),
+    ignore("guided_whitespace_pattern", any, NO_CONSTRAINTS),
+    ignore("include_reasoning", is_bool, NO_REASONING),
+    ignore("enable_thinking", is_false, NO_REASONING),
+    ignore("thinking_token_budget", never, NO_REASONING),
+    ignore("priority", is_zero, "all requests have one priority"),
+    ignore("request_id", never, "send it as the header 'x-request-id'"),
+    ignore("cache_salt", never, NO_CACHE_CONTROL),
+    ignore("return_tokens_as_token_ids", is_false, NO_TOKENS),
+    refuse("return_token_ids", is_false, NO_TOKENS),
+    ignore("mm_processor_kwargs", is_empty, NO_TEXT_ONLY),
+    ignore("kv_transfer_params", is_empty, "prefill and decode happen in one place"),
+    ignore("vllm_xargs", is_empty, "they are another server's"),
+];
+
+/// Members of `stream_options` that are not honoured.
+pub(super) const STREAM_OPTIONS: &[Policy] = &[
+    ignore("include_obfuscation", is_false, "chunks are not padded"),
+    ignore("continuous_usage_stats", is_false, "usage comes once, at the end"),
+];
+
+/// Members of a message that are not honoured.
+pub(super) const MESSAGE: &[Policy] = &[
+    refuse("tool_calls", is_empty, NO_TOOLS),
+    refuse("function_call", never, NO_TOOLS),
+    ignore("tool_call_id", never, "the chat template does not show it"),
+    ignore("name", never, "the chat template does not show it"),
+    ignore("refusal", is_empty, "the chat template does not show it"),
+    ignore("annotations", is_empty, "the chat template does not show it"),
+    refuse("audio", never, NO_TEXT_ONLY),
+    ignore("reasoning", is_empty, "earlier reasoning is not shown to the model"),
+    ignore("reasoning_content", is_empty, "earlier reasoning is not shown to the model"),
+];
+
+/// Members of a part of a message's content that are not honoured.
+pub(super) const CONTENT_PART: &[Policy] = &[
+    ignore("cache_control", never, NO_CACHE_CONTROL),
+    ignore("prompt_cache_breakpoint", never, NO_CACHE_CONTROL),
+];
+
+/// Most parameters that one answer names as ignored.
+const MAX_WARNINGS: usize = 32;
+
+/// Judges the parameters of one request and gathers what the client should know.
+#[derive(Debug)]
+pub(super) struct Judge {
+    strict: bool,
+    warnings: Vec<Warning>,
+}
+
+impl Judge {
+    /// A judge that refuses, if `strict`, what it would else ignore.
+    pub(super) fn new(strict: bool) -> Self {
+        Self { strict, warnings: Vec::new() }
+    }
+
+    /// Judges what a part of the request has left: name, path and value of each member.
+    pub(super) fn judge(
+        &mut self,
+        table: &[Policy],
+        rest: impl Iterator<Item = (String, String, Value)>,
+    ) -> Result<(), ApiError> {
+        for (name, path, value) in rest {
+            match table.iter().find(|policy| policy.name == name) {
+                Some(policy) if (policy.neutral)(&value) => {}
+                Some(Policy { otherwise: Otherwise::Refuse, reason, .. }) => {
+                    return Err(ApiError::unsupported_parameter(&path, reason));
+                }
+                Some(policy) => self.ignore(&path, policy.reason)?,
+                None => self.ignore(&path, "the server does not know it")?,
+            }
+        }
+        Ok(())
+    }
+
+    fn ignore(&mut self, path: &str, reason: &str) -> Result<(), ApiError> {
+        if self.strict {
+            return Err(ApiError::unsupported_parameter(&shown(path), reason));
+        }
+        let warning = Warning::ignored(&without_indices(path), reason);
+        if self.warnings.len() < MAX_WARNINGS && !self.warnings.contains(&warning) {
+            self.warnings.push(warning);
+        }
+        Ok(())
+    }
+
+    /// What was ignored.
+    pub(super) fn into_warnings(self) -> Vec<Warning> {
+        self.warnings
+    }
+}
+
+/// A path with `[]` for each index, so that a field is named once and not once per message.
+fn without_indices(path: &str) -> String {
+    let mut inside = false;
+    let keep = |c: &char| {
+        inside = *c == '[' || (inside && c.is_ascii_digit());
+        !(inside && c.is_ascii_digit())
+    };
+    path.chars().filter(keep).collect()
+}

@@ -1,0 +1,194 @@
+//! A runner without a model, for tests and for measuring the engine alone.
+//!
+//! Instead of K and V it keeps one number per slot: a hash of the token, its position and everything that the token
+//! saw **through its sequence's block table** when it was written. The logits of a row are a hash of all slots that
+//! the row addresses. So a wrong, stale, freed or overwritten block changes the tokens that come out, as it would
+//! with a real model, and a step's result depends on the sequence alone, never on the batch.
+
+use crate::model::{ForwardBatch, KvCapacity, Logits, ModelError, Runner};
+
+/// What an unwritten or poisoned slot holds.
+const POISON: u64 = 0xdead_beef_dead_beef;
+/// Start of every sequence's hash.
+const EMPTY_CONTEXT: u64 = 0x6d61_7275;
+
+/// A runner whose next token is a hash of the context that it really reads.
+#[derive(Debug, Clone)]
+pub struct FakeRunner {
+    capacity: KvCapacity,
+    vocab_size: usize,
+    /// `[num_blocks * block_size]`
+    slots: Vec<u64>,
+}
+
+impl FakeRunner {
+    /// A runner over an unwritten pool.
+    pub fn new(capacity: KvCapacity, vocab_size: usize) -> Self {
+        assert!(vocab_size > 0, "a vocabulary has tokens");
+        let num_slots = capacity.num_tokens() as usize;
+        Self { capacity, vocab_size, slots: vec![POISON; num_slots] }
+    }
+
+    /// The logits after `tokens` when nothing goes wrong, `[vocab_size]`: the definition, without any cache.
+    pub fn logits_after(tokens: &[u32], vocab_size: usize) -> Vec<f32> {
+        let mut context = EMPTY_CONTEXT;
+        for (position, &token_id) in (0_u32..).zip(tokens) {
+            context = read(context, written(context, token_id, position));
+        }
+        logits_row(context, vocab_size).collect()
+    }
+
+    /// Spoils a block that nobody owns, so that a later read of it shows.
+    pub fn poison_block(&mut self, block_id: u32) {
+        let size = self.capacity.block_size as usize;
+        self.slots[block_id as usize * size..][..size].fill(POISON);
+    }
+
+    fn check(&self, batch: &ForwardBatch) -> Result<(), ModelError> {
+        let num_tokens = batch.num_tokens();
+        let size = self.capacity.block_size as usize;
+        let packed = batch.positions.len() == num_tokens
+            && batch.slot_mapping.len() == num_tokens
+            && batch.query_start.len() == batch.num_seqs() + 1
+            && batch.query_start.first() == Some(&0)
+            && batch.query_start.last() == Some(&(num_tokens as u32))
+            && batch.query_start.is_sorted();
+        let in_range = batch.token_ids.iter().all(|&id| (id as usize) < self.vocab_size)
+            && batch.slot_mapping.iter().all(|&slot| (slot as usize) < self.slots.len())
+            && batch.block_tables.data.iter().all(|&block| block < self.capacity.num_blocks)
+            && batch.context_lens.iter().all(|&len| len as usize <= batch.block_tables.max_blocks * size)
+            && batch.sample_rows.iter().all(|&row| (row as usize) < num_tokens);
+        if packed && in_range {
+            Ok(())
+        } else {
+            Err(ModelError::InvalidBatch("a length, id, block or slot is out of range".to_owned()))
+        }
+    }
+}
+
+impl Runner for FakeRunner {
+    fn forward(&mut self, batch: &ForwardBatch) -> Result<Logits, ModelError> {
+        self.check(batch)?;
+        let size = self.capacity.block_size as usize;
+        let mut contexts = Vec::with_capacity(batch.num_tokens());
+        for seq in 0..batch.num_seqs() {
+            let table = batch.block_tables.row(seq);
+            let slot_of = |position: usize| table[position / size] as usize * size + position % size;
+            let rows = batch.query_start[seq] as usize..batch.query_start[seq + 1] as usize;
+            let num_cached = (batch.context_lens[seq] as usize).saturating_sub(rows.len());
+            let mut context = EMPTY_CONTEXT;
+            for position in 0..num_cached {
+                context = read(context, self.slots[slot_of(position)]);
+            }
+            for row in rows {
+                let position = batch.positions[row];
+                self.slots[batch.slot_mapping[row] as usize] =
+                    written(context, batch.token_ids[row], position);
+                let addressed =
+                    table.get(position as usize / size).map(|_| self.slots[slot_of(position as usize)]);
+                context = read(context, addressed.unwrap_or(POISON));
+                contexts.push(context);
+            }
+        }
+        let rows = batch.sample_rows.iter().map(|&row| contexts[row as usize]);
+        let data = rows.flat_map(|context| logits_row(context, self.vocab_size)).collect();
+        Ok(Logits::new(data, self.vocab_size))
+    }
+
+    fn kv_capacity(&self) -> KvCapacity {
+        self.capacity
+    }
+}
+
+/// What a token leaves in its slot.
+fn written(context: u64, token_id: u32, position: u32) -> u64 {
+    mix(context ^ mix(u64::from(position) << 32 | u64::from(token_id)))
+}
+
+/// The context after one more slot was read.
+fn read(context: u64, slot: u64) -> u64 {
+    mix(context.rotate_left(1) ^ slot)
+}
+
+/// Logits between -8 and 8.
+fn logits_row(context: u64, vocab_size: usize) -> impl Iterator<Item = f32> {
+    (0..vocab_size as u64).map(move |token_id| {
+        let bits = mix(context.wrapping_add(token_id.wrapping_mul(0x9e37_79b9_7f4a_7c15))) >> 40;
+        bits as f32 / (1_u32 << 20) as f32 - 8.0
+    })
+}
+
+/// The finaliser of SplitMix64 (Steele, Lea and Flood, 2014): a bijection in which every input bit matters.
+fn mix(value: u64) -> u64 {
+    let value = (value ^ value >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let value = (value ^ value >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+    value ^ value >> 31
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::BlockTables;
+
+    const CAPACITY: KvCapacity = KvCapacity { num_blocks: 4, block_size: 2 };
+    const VOCAB: usize = 16;
+
+    /// The tokens `start..end` of `[5, 6, 7]` in blocks 3 and 1.
+    fn part(start: u32, end: u32) -> ForwardBatch {
+        let slots = [6, 7, 2];
+        let range = start as usize..end as usize;
+        ForwardBatch {
+            token_ids: [5, 6, 7][range.clone()].to_vec(),
+            positions: (start..end).collect(),
+            slot_mapping: slots[range].to_vec(),
+            query_start: vec![0, end - start],
+            context_lens: vec![end],
+            block_tables: BlockTables { data: vec![3, 1], max_blocks: 2 },
+            sample_rows: vec![end - start - 1],
+        }
+    }
+
+    fn last_row(runner: &mut FakeRunner, batch: &ForwardBatch) -> Vec<f32> {
+        runner.forward(batch).expect("a valid batch").row(0).to_vec()
+    }
+
+    #[test]
+    fn pieces_give_what_the_whole_gives() {
+        let expected = FakeRunner::logits_after(&[5, 6, 7], VOCAB);
+        assert_eq!(last_row(&mut FakeRunner::new(CAPACITY, VOCAB), &part(0, 3)), expected);
+        let mut runner = FakeRunner::new(CAPACITY, VOCAB);
+        last_row(&mut runner, &part(0, 1));
+        assert_eq!(last_row(&mut runner, &part(1, 3)), expected);
+    }
+
+    #[test]
+    fn a_spoilt_block_changes_the_logits() {
+        let mut runner = FakeRunner::new(CAPACITY, VOCAB);
+        last_row(&mut runner, &part(0, 2));
+        runner.poison_block(3);
+        assert_ne!(last_row(&mut runner, &part(2, 3)), FakeRunner::logits_after(&[5, 6, 7], VOCAB));
+    }
+
+    #[test]
+    fn a_block_table_that_names_another_block_changes_the_logits() {
+        let mut runner = FakeRunner::new(CAPACITY, VOCAB);
+        last_row(&mut runner, &part(0, 2));
+        let mut batch = part(2, 3);
+        batch.block_tables.data = vec![2, 1];
+        assert_ne!(last_row(&mut runner, &batch), FakeRunner::logits_after(&[5, 6, 7], VOCAB));
+    }
+
+    #[test]
+    fn what_is_out_of_range_is_refused() {
+        let mut runner = FakeRunner::new(CAPACITY, VOCAB);
+        let mut token = part(0, 3);
+        token.token_ids[1] = VOCAB as u32;
+        let mut block = part(0, 3);
+        block.block_tables.data[0] = CAPACITY.num_blocks;
+        let mut slot = part(0, 3);
+        slot.slot_mapping[2] = 8;
+        for batch in [token, block, slot] {
+            assert!(matches!(runner.forward(&batch), Err(ModelError::InvalidBatch(_))));
+        }
+    }
+}

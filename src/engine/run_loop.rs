@@ -1,0 +1,270 @@
+//! The loop of the engine thread: take commands, run a step, hand out events. It owns everything by value and
+//! waits only when there is nothing to compute.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::inbox::{Arrival, Inbox};
+use super::reader::{Delivery, Reader};
+use super::scheduler::{Scheduler, StepOutcome, StepPlan};
+use super::{
+    BatchBuilder, Command, EnginePulse, Phase, QueuedSequence, SequenceError, SequenceId, TokenEvent,
+};
+use crate::model::{Logits, ModelError, Runner};
+use crate::sampling::{SampleError, Sampler};
+use crate::telemetry::Metrics;
+
+/// Longest sleep of an idle engine: half of the second within which it promises a beat.
+const HEARTBEAT: Duration = Duration::from_millis(500);
+
+/// Everything that the engine thread owns.
+pub(super) struct RunLoop {
+    pub(super) scheduler: Scheduler,
+    pub(super) runner: Box<dyn Runner>,
+    pub(super) inbox: Inbox,
+    pub(super) pulse: Arc<EnginePulse>,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) builder: BatchBuilder,
+    pub(super) sampler: Sampler,
+    /// Readers of the sequences that wait or run, in order of arrival.
+    pub(super) readers: BTreeMap<SequenceId, Reader>,
+    pub(super) closing: Closing,
+}
+
+/// Whether and how the engine is ending.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Closing {
+    /// It is not.
+    No,
+    /// When the last sequence has ended.
+    WhenIdle,
+    /// At once.
+    Now,
+}
+
+impl RunLoop {
+    /// Runs until the engine is drained, stopped or left by everybody.
+    pub(super) fn run(&mut self) {
+        loop {
+            self.take_commands();
+            self.abort_departed();
+            if self.closing == Closing::Now {
+                self.end_all();
+            }
+            self.report();
+            if self.scheduler.has_work() {
+                self.step();
+            } else if self.closing == Closing::No {
+                let arrival = self.inbox.wait(HEARTBEAT);
+                self.take(arrival);
+            } else if !self.take_the_last() {
+                return;
+            }
+        }
+    }
+
+    /// Takes what has arrived, without waiting. No more than one channel full at a time, so that a flood of
+    /// commands never holds up a step.
+    fn take_commands(&mut self) {
+        for _ in 0..self.inbox.capacity() {
+            let arrival = self.inbox.look();
+            if !self.take(arrival) {
+                return;
+            }
+        }
+    }
+
+    /// Takes one arrival; says whether another look is worthwhile.
+    fn take(&mut self, arrival: Arrival) -> bool {
+        match arrival {
+            Arrival::Command(Command::Submit(queued)) => self.submit(*queued),
+            Arrival::Command(Command::Abort(id)) => self.abort(id),
+            Arrival::Command(Command::Drain) => self.close(Closing::WhenIdle),
+            Arrival::Command(Command::Stop) => self.close(Closing::Now),
+            Arrival::Nothing => return false,
+            Arrival::Closed => {
+                self.close(Closing::WhenIdle);
+                return false;
+            }
+        }
+        true
+    }
+
+    /// An idle engine that is closing shuts its inbox and takes what was sent before; `false` if that was all.
+    fn take_the_last(&mut self) -> bool {
+        self.inbox.close();
+        match self.inbox.wait(HEARTBEAT) {
+            Arrival::Closed => false,
+            arrival => {
+                self.take(arrival);
+                true
+            }
+        }
+    }
+
+    fn close(&mut self, closing: Closing) {
+        self.pulse.begin_closing();
+        if self.closing != Closing::Now {
+            self.closing = closing;
+        }
+    }
+
+    fn submit(&mut self, queued: QueuedSequence) {
+        let QueuedSequence { id, sequence, events, ticket, satisfied } = queued;
+        let reader = Reader { events, ticket: Some(ticket), satisfied };
+        self.readers.insert(id, reader);
+        if let Err(error) = self.scheduler.add(id, sequence) {
+            self.fail(id, error.into());
+        }
+    }
+
+    /// Ends the sequences whose readers have gone, whether or not their abort commands came through.
+    fn abort_departed(&mut self) {
+        let departed: Vec<_> =
+            self.readers.iter().filter(|(_, reader)| reader.has_gone()).map(|(&id, _)| id).collect();
+        for id in departed {
+            self.abort(id);
+        }
+    }
+
+    /// Frees what a sequence holds because nobody reads it any more. Its last word may be out: then this is nothing.
+    fn abort(&mut self, id: SequenceId) {
+        let Some(reader) = self.readers.remove(&id) else { return };
+        // A sequence that the scheduler has forgotten, but whose reader was not told yet, ended in this very step.
+        let phase = self.scheduler.abort(id).unwrap_or(Phase::Decode);
+        if !reader.is_satisfied() {
+            self.metrics.aborted.with_label_values(&[phase.label()]).inc();
+        }
+    }
+
+    /// After a panic: the open sequences count as failed, and their readers learn of it when the loop is dropped.
+    pub(super) fn count_the_lost(&self) {
+        let failed = self.metrics.failed.with_label_values(&[SequenceError::EngineStopped.label()]);
+        failed.inc_by(self.readers.len() as u64);
+        self.metrics.num_requests_running.set(0);
+        self.metrics.num_requests_waiting.set(0);
+    }
+
+    fn end_all(&mut self) {
+        let open: Vec<_> = self.readers.keys().copied().collect();
+        for id in open {
+            self.scheduler.abort(id);
+            self.fail(id, SequenceError::EngineStopped);
+        }
+    }
+
+    fn step(&mut self) {
+        let plan = self.scheduler.schedule();
+        // Those admitted show as running before they give back their places in the queue: never as neither.
+        self.report();
+        self.announce(&plan);
+        let batch = self.builder.build(&plan, &self.scheduler);
+        let num_samples = batch.sample_rows.len();
+        let outcome = match self.runner.forward(batch).and_then(|logits| whole(logits, num_samples)) {
+            Ok(logits) => {
+                let sampled = self.sample(&plan, &logits);
+                self.scheduler.commit(&plan, &sampled)
+            }
+            Err(error) => {
+                tracing::error!(%error, num_seqs = plan.scheduled.len(), "the forward pass failed");
+                self.scheduler.fail_step(&plan, &SequenceError::Model(error.to_string()))
+            }
+        };
+        self.metrics.iteration_tokens.observe(plan.num_tokens() as f64);
+        self.hand_out(outcome);
+    }
+
+    /// Tells readers that their sequences left the queue.
+    fn announce(&mut self, plan: &StepPlan) {
+        for admission in &plan.admitted {
+            self.metrics.prefix_cache_queries.inc_by(admission.num_prompt as u64);
+            self.metrics.prefix_cache_hits.inc_by(admission.num_cached as u64);
+            let Some(reader) = self.readers.get_mut(&admission.id) else { continue };
+            reader.ticket = None;
+            // The buffer is empty, and a reader that has gone is noticed before the next step.
+            reader.send(TokenEvent::Scheduled { num_cached_tokens: admission.num_cached as u32 });
+        }
+        self.metrics.num_requests_waiting.set(self.pulse.num_waiting() as i64);
+    }
+
+    /// One token for each part that samples; a row that gives none concerns its sequence alone.
+    fn sample(&mut self, plan: &StepPlan, logits: &Logits) -> Vec<Result<u32, SampleError>> {
+        let mut sampled = Vec::with_capacity(logits.num_rows());
+        for (row, part) in plan.sampling().enumerate() {
+            let sequence = self.scheduler.scheduled(part);
+            let position = sequence.num_tokens() as u64;
+            sampled.push(self.sampler.sample(logits.row(row), sequence.sampling(), position));
+        }
+        sampled
+    }
+
+    fn hand_out(&mut self, outcome: StepOutcome) {
+        self.metrics.prompt_tokens.inc_by(outcome.num_prompt_tokens as u64);
+        self.metrics.generation_tokens.inc_by(outcome.num_generated_tokens as u64);
+        for (id, event) in outcome.events {
+            self.deliver(id, event);
+        }
+    }
+
+    /// Sends an event. The last one closes the channel; a reader that is too slow or has gone loses its sequence.
+    fn deliver(&mut self, id: SequenceId, event: TokenEvent) {
+        let Some(reader) = self.readers.get(&id) else { return };
+        match event {
+            TokenEvent::Scheduled { .. } | TokenEvent::Token { .. } => match reader.send(event) {
+                Delivery::Sent => {}
+                Delivery::Gone => self.abort(id),
+                Delivery::Full { buffered } => {
+                    self.scheduler.abort(id);
+                    self.fail(id, SequenceError::SlowReader { buffered });
+                }
+            },
+            TokenEvent::Finished { .. } => match reader.send_last(event) {
+                Delivery::Gone => self.abort(id),
+                Delivery::Sent | Delivery::Full { .. } => drop(self.readers.remove(&id)),
+            },
+            TokenEvent::Failed { error } => self.fail(id, error),
+        }
+    }
+
+    /// Counts a failure and makes it the reader's last event. The scheduler has forgotten the sequence already.
+    fn fail(&mut self, id: SequenceId, error: SequenceError) {
+        let Some(reader) = self.readers.remove(&id) else { return };
+        self.metrics.failed.with_label_values(&[error.label()]).inc();
+        match error {
+            SequenceError::InvalidLogits => {
+                self.metrics.corrupted_requests.inc();
+                tracing::error!(sequence = id.0, %error, "a sequence failed");
+            }
+            SequenceError::SlowReader { .. } | SequenceError::Refused(_) => {
+                tracing::warn!(sequence = id.0, %error, "a sequence was given up");
+            }
+            // These concern many sequences and are logged once, where they happen.
+            SequenceError::Model(_) | SequenceError::EngineStopped => {}
+        }
+        reader.send_last(TokenEvent::Failed { error });
+    }
+
+    /// Brings gauges and pulse up to date.
+    fn report(&self) {
+        let pool = self.scheduler.pool();
+        let num_running = self.scheduler.running().len();
+        self.pulse.beat(num_running, pool.num_used());
+        self.metrics.num_requests_running.set(num_running as i64);
+        self.metrics.num_requests_waiting.set(self.pulse.num_waiting() as i64);
+        self.metrics.kv_cache_usage.set(pool.num_used() as f64 / pool.num_total() as f64);
+        let unread_ends = self.pulse.take_unread_ends();
+        if unread_ends > 0 {
+            self.metrics.aborted.with_label_values(&["delivery"]).inc_by(unread_ends);
+        }
+    }
+}
+
+/// The logits, if there is a row for every sample that was asked for.
+fn whole(logits: Logits, num_samples: usize) -> Result<Logits, ModelError> {
+    if logits.num_rows() == num_samples {
+        return Ok(logits);
+    }
+    let reason = format!("{} rows of logits came for {num_samples} samples", logits.num_rows());
+    Err(ModelError::Backend { op: "head", reason })
+}

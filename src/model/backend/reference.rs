@@ -1,0 +1,324 @@
+//! The definition: candle's operations in f32 on the CPU, the paged cache read by gather.
+//!
+//! Every operation is the textbook one; nothing is fused and nothing is fast. The other backends
+//! are tested against it.
+
+use candle_core::{D, DType, Device, Result as CandleResult, Tensor};
+use candle_nn::ops::{rms_norm, silu, softmax_last_dim};
+use candle_nn::rotary_emb::rope;
+
+use super::{AttentionLayer, Backend, KvDtype, KvLayout};
+use crate::model::spec::RopeSpec;
+use crate::model::weights::Weight;
+use crate::model::{BlockTables, ForwardBatch, LoadError, ModelError};
+
+const NAME: &str = "reference";
+
+/// candle in f32.
+#[derive(Debug)]
+pub(in crate::model) struct ReferenceBackend {
+    device: Device,
+    step: Option<Step>,
+}
+
+/// The integers of a step, as tensors where candle wants them so.
+#[derive(Debug)]
+struct Step {
+    token_ids: Tensor,
+    positions: Tensor,
+    slots: Tensor,
+    sample_rows: Tensor,
+    query_start: Vec<u32>,
+    context_lens: Vec<u32>,
+    block_tables: BlockTables,
+}
+
+/// The last value that an operation left here; none before the first step.
+#[derive(Debug, Default)]
+pub(in crate::model) struct TensorBuffer(Option<Tensor>);
+
+/// The weight of an RMS norm.
+#[derive(Debug)]
+pub(in crate::model) struct Norm {
+    weight: Tensor,
+    eps: f32,
+}
+
+/// Embedding and head, `[vocab, hidden]` each; one storage if tied.
+#[derive(Debug)]
+pub(in crate::model) struct Vocabulary {
+    embedding: Tensor,
+    head: Tensor,
+}
+
+/// Cosines and sines, `[max_positions, head_dim / 2]` each.
+#[derive(Debug)]
+pub(in crate::model) struct Rope {
+    cos: Tensor,
+    sin: Tensor,
+}
+
+/// Keys and values per layer, `[num_slots, kv_width]` each.
+#[derive(Debug)]
+pub(in crate::model) struct KvCache {
+    block_size: u32,
+    layers: Vec<(Tensor, Tensor)>,
+}
+
+impl ReferenceBackend {
+    /// The backend on the CPU.
+    pub(in crate::model) fn new() -> Self {
+        Self { device: Device::Cpu, step: None }
+    }
+
+    fn tensor(&self, weight: &Weight) -> Result<Tensor, LoadError> {
+        Tensor::from_vec(weight.to_f32(), weight.shape(), &self.device).map_err(load_error)
+    }
+
+    fn step(&self) -> &Step {
+        self.step.as_ref().expect("a step begins with begin_step")
+    }
+}
+
+impl TensorBuffer {
+    fn get(&self) -> &Tensor {
+        self.0.as_ref().expect("an operation has filled the buffer in this step")
+    }
+}
+
+fn load_error(error: candle_core::Error) -> LoadError {
+    LoadError::Backend { backend: NAME, reason: error.to_string() }
+}
+
+/// Gives a failed operation its name.
+fn run<T>(op: &'static str, result: CandleResult<T>) -> Result<T, ModelError> {
+    result.map_err(|error| ModelError::Backend { op, reason: error.to_string() })
+}
+
+impl Backend for ReferenceBackend {
+    type Buffer = TensorBuffer;
+    type Linear = Tensor;
+    type Norm = Norm;
+    type Vocabulary = Vocabulary;
+    type Rope = Rope;
+    type KvCache = KvCache;
+
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn keeps_bf16(&self) -> bool {
+        false
+    }
+
+    fn buffer(&self, _width: usize) -> TensorBuffer {
+        TensorBuffer::default()
+    }
+
+    fn load_linear(&self, parts: &[Weight]) -> Result<Tensor, LoadError> {
+        let parts = parts.iter().map(|part| self.tensor(part)).collect::<Result<Vec<_>, _>>()?;
+        Tensor::cat(&parts, 0).map_err(load_error)
+    }
+
+    fn load_norm(&self, weight: &Weight, eps: f32) -> Result<Norm, LoadError> {
+        Ok(Norm { weight: self.tensor(weight)?, eps })
+    }
+
+    fn load_vocabulary(&self, embedding: &Weight, head: Option<&Weight>) -> Result<Vocabulary, LoadError> {
+        let embedding = self.tensor(embedding)?;
+        let head = head.map_or(Ok(embedding.clone()), |head| self.tensor(head))?;
+        Ok(Vocabulary { embedding, head })
+    }
+
+    fn load_rope(&self, rope: &RopeSpec, head_dim: usize, max_positions: u32) -> Result<Rope, LoadError> {
+        let table = || {
+            let frequencies = Tensor::new(rope.inverse_frequencies(head_dim), &self.device)?;
+            let positions = Tensor::arange(0, max_positions, &self.device)?.to_dtype(DType::F32)?;
+            let angles = positions.unsqueeze(1)?.broadcast_mul(&frequencies)?;
+            Ok(Rope { cos: angles.cos()?, sin: angles.sin()? })
+        };
+        table().map_err(load_error)
+    }
+
+    fn kv_block_bytes(&self, layout: &KvLayout) -> Option<u64> {
+        let values = layout.heads.kv_width().checked_mul(2)?.checked_mul(layout.num_layers)?;
+        u64::try_from(values).ok()?.checked_mul(4)?.checked_mul(u64::from(layout.block_size))
+    }
+
+    fn kv_cache(&self, layout: &KvLayout, num_blocks: u32) -> Result<KvCache, LoadError> {
+        if layout.dtype != KvDtype::F32 {
+            let reason = "the reference backend keeps keys and values in f32".to_owned();
+            return Err(LoadError::Setting { key: "kv_cache_dtype", reason });
+        }
+        let num_slots = num_blocks as usize * layout.block_size as usize;
+        let pool = || Tensor::zeros((num_slots, layout.heads.kv_width()), DType::F32, &self.device);
+        let layers = (0..layout.num_layers).map(|_| Ok((pool()?, pool()?))).collect::<CandleResult<_>>();
+        Ok(KvCache { block_size: layout.block_size, layers: layers.map_err(load_error)? })
+    }
+
+    fn begin_step(&mut self, batch: &ForwardBatch) -> Result<(), ModelError> {
+        let tensor = |values: &[u32]| run("begin_step", Tensor::new(values, &self.device));
+        self.step = Some(Step {
+            token_ids: tensor(&batch.token_ids)?,
+            positions: tensor(&batch.positions)?,
+            slots: tensor(&batch.slot_mapping)?,
+            sample_rows: tensor(&batch.sample_rows)?,
+            query_start: batch.query_start.clone(),
+            context_lens: batch.context_lens.clone(),
+            block_tables: batch.block_tables.clone(),
+        });
+        Ok(())
+    }
+
+    fn embed(&mut self, vocabulary: &Vocabulary, out: &mut TensorBuffer) -> Result<(), ModelError> {
+        out.0 = Some(run("embed", vocabulary.embedding.index_select(&self.step().token_ids, 0))?);
+        Ok(())
+    }
+
+    fn norm(&mut self, norm: &Norm, x: &TensorBuffer, out: &mut TensorBuffer) -> Result<(), ModelError> {
+        out.0 = Some(run("norm", rms_norm(x.get(), &norm.weight, norm.eps))?);
+        Ok(())
+    }
+
+    fn add_norm(
+        &mut self,
+        norm: &Norm,
+        residual: &mut TensorBuffer,
+        branch: &TensorBuffer,
+        out: &mut TensorBuffer,
+    ) -> Result<(), ModelError> {
+        residual.0 = Some(run("add", residual.get() + branch.get())?);
+        self.norm(norm, residual, out)
+    }
+
+    fn linear(
+        &mut self,
+        linear: &Tensor,
+        x: &TensorBuffer,
+        out: &mut TensorBuffer,
+    ) -> Result<(), ModelError> {
+        out.0 = Some(run("linear", linear.t().and_then(|weight| x.get().matmul(&weight)))?);
+        Ok(())
+    }
+
+    fn rotate_and_store(
+        &mut self,
+        attention: AttentionLayer,
+        rope: Option<&Rope>,
+        qkv: &mut TensorBuffer,
+        cache: &mut KvCache,
+    ) -> Result<(), ModelError> {
+        let step = self.step();
+        if let Some(rope) = rope {
+            qkv.0 = Some(run("rotary", rotate(attention, rope, &step.positions, qkv.get()))?);
+        }
+        let (keys, values) = &cache.layers[attention.layer];
+        run("kv_write", store(attention, &step.slots, qkv.get(), keys, values))
+    }
+
+    fn attend(
+        &mut self,
+        attention: AttentionLayer,
+        qkv: &TensorBuffer,
+        cache: &KvCache,
+        out: &mut TensorBuffer,
+    ) -> Result<(), ModelError> {
+        let attended = attend_all(attention, self.step(), qkv.get(), cache);
+        out.0 = Some(run("attention", attended)?);
+        Ok(())
+    }
+
+    fn silu_gate(&mut self, gate_up: &TensorBuffer, out: &mut TensorBuffer) -> Result<(), ModelError> {
+        let gated = gate_up.get().chunk(2, D::Minus1).and_then(|halves| silu(&halves[0])? * &halves[1]);
+        out.0 = Some(run("silu_gate", gated)?);
+        Ok(())
+    }
+
+    fn head(&mut self, vocabulary: &Vocabulary, x: &TensorBuffer) -> Result<Vec<f32>, ModelError> {
+        let logits = || {
+            let rows = x.get().index_select(&self.step().sample_rows, 0)?;
+            rows.matmul(&vocabulary.head.t()?)?.flatten_all()?.to_vec1()
+        };
+        run("head", logits())
+    }
+}
+
+/// Turns the query and key heads of `qkv: [rows, qkv_width]`.
+fn rotate(attention: AttentionLayer, table: &Rope, positions: &Tensor, qkv: &Tensor) -> CandleResult<Tensor> {
+    let heads = attention.heads;
+    let num_rows = qkv.dim(0)?;
+    let turned_width = heads.query_width() + heads.kv_width();
+    let cos = table.cos.index_select(positions, 0)?; // [rows, head_dim / 2]
+    let sin = table.sin.index_select(positions, 0)?;
+    let turned = qkv.narrow(1, 0, turned_width)?.contiguous()?;
+    let turned = turned.reshape((1, num_rows, heads.num_heads + heads.num_kv_heads, heads.head_dim))?;
+    let turned = rope(&turned.transpose(1, 2)?.contiguous()?, &cos, &sin)?; // [1, heads, rows, head_dim]
+    let turned = turned.transpose(1, 2)?.reshape((num_rows, turned_width))?;
+    let values = qkv.narrow(1, turned_width, heads.kv_width())?;
+    Tensor::cat(&[turned, values.contiguous()?], 1)
+}
+
+/// Writes the keys and values of `qkv` into the rows `slots` of a layer's pools.
+fn store(
+    attention: AttentionLayer,
+    slots: &Tensor,
+    qkv: &Tensor,
+    keys: &Tensor,
+    values: &Tensor,
+) -> CandleResult<()> {
+    let (query_width, kv_width) = (attention.heads.query_width(), attention.heads.kv_width());
+    let slots = slots.unsqueeze(1)?.broadcast_as((slots.dim(0)?, kv_width))?.contiguous()?;
+    keys.scatter_set(&slots, &qkv.narrow(1, query_width, kv_width)?.contiguous()?, 0)?;
+    values.scatter_set(&slots, &qkv.narrow(1, query_width + kv_width, kv_width)?.contiguous()?, 0)
+}
+
+/// Attention of every sequence of the step, one after another, `[rows, query_width]`.
+fn attend_all(attention: AttentionLayer, step: &Step, qkv: &Tensor, cache: &KvCache) -> CandleResult<Tensor> {
+    let heads = attention.heads;
+    let (keys, values) = &cache.layers[attention.layer];
+    let mut outputs = Vec::with_capacity(step.context_lens.len());
+    for (seq, &context_len) in step.context_lens.iter().enumerate() {
+        let (start, end) = (step.query_start[seq] as usize, step.query_start[seq + 1] as usize);
+        let queries = qkv.narrow(0, start, end - start)?.narrow(1, 0, heads.query_width())?;
+        let blocks = step.block_tables.row(seq);
+        let slot = |position: u32| {
+            blocks[(position / cache.block_size) as usize] * cache.block_size + position % cache.block_size
+        };
+        let slots = Tensor::from_iter((0..context_len).map(slot), qkv.device())?;
+        let (keys, values) = (keys.index_select(&slots, 0)?, values.index_select(&slots, 0)?);
+        let positions = step.positions.narrow(0, start, end - start)?;
+        outputs.push(attend_one(attention, &queries, &keys, &values, &positions)?);
+    }
+    Tensor::cat(&outputs, 0)
+}
+
+/// Attention of one sequence: `queries: [rows, query_width]` over `keys`, `values`:
+/// `[context, kv_width]`; a query sees the keys up to its own position.
+fn attend_one(
+    attention: AttentionLayer,
+    queries: &Tensor,
+    keys: &Tensor,
+    values: &Tensor,
+    positions: &Tensor,
+) -> CandleResult<Tensor> {
+    let heads = attention.heads;
+    let (num_rows, context_len) = (queries.dim(0)?, keys.dim(0)?);
+    let group = heads.num_heads / heads.num_kv_heads;
+    let queries = queries.contiguous()?.reshape((num_rows, heads.num_heads, heads.head_dim))?;
+    let queries = queries.transpose(0, 1)?.contiguous()?; // [heads, rows, head_dim]
+    let per_query_head = |cached: &Tensor| {
+        let cached = cached.reshape((context_len, heads.num_kv_heads, 1, heads.head_dim))?;
+        let cached = cached.broadcast_as((context_len, heads.num_kv_heads, group, heads.head_dim))?;
+        let cached = cached.contiguous()?.reshape((context_len, heads.num_heads, heads.head_dim))?;
+        cached.transpose(0, 1)?.contiguous() // [heads, context, head_dim]
+    };
+    let (keys, values) = (per_query_head(keys)?, per_query_head(values)?);
+    let scale = (heads.head_dim as f64).powf(-0.5);
+    let scores = (queries.matmul(&keys.transpose(1, 2)?.contiguous()?)? * scale)?; // [heads, rows, context]
+    let key_positions = Tensor::arange(0, context_len as u32, scores.device())?;
+    let visible = positions.unsqueeze(1)?.broadcast_ge(&key_positions.unsqueeze(0)?)?; // [rows, context]
+    let hidden = Tensor::new(f32::NEG_INFINITY, scores.device())?.broadcast_as(scores.shape())?;
+    let scores = visible.broadcast_as(scores.shape())?.where_cond(&scores, &hidden)?;
+    let mixed = softmax_last_dim(&scores)?.matmul(&values)?; // [heads, rows, head_dim]
+    mixed.transpose(0, 1)?.contiguous()?.reshape((num_rows, heads.query_width()))
+}

@@ -1,0 +1,326 @@
+//! The decoder: loads the weights that its spec asks for, and runs a step over any backend.
+
+use super::backend::{AttentionLayer, Backend};
+use super::families::TensorNames;
+use super::spec::DecoderSpec;
+use super::weights::{Checkpoint, Weight, WeightFormat};
+use super::{LoadError, ModelError};
+
+/// The weights of a decoder on a backend, and the buffers of its step.
+pub(super) struct Decoder<B: Backend> {
+    spec: DecoderSpec,
+    vocabulary: B::Vocabulary,
+    layers: Vec<Layer<B>>,
+    final_norm: B::Norm,
+    ropes: Vec<B::Rope>,
+    buffers: Buffers<B>,
+}
+
+/// The weights of a block.
+struct Layer<B: Backend> {
+    attention_norm: B::Norm,
+    qkv: B::Linear,
+    attention_output: B::Linear,
+    mlp_norm: B::Norm,
+    gate_up: B::Linear,
+    down: B::Linear,
+}
+
+/// The activations of a step.
+struct Buffers<B: Backend> {
+    /// The residual stream, `[rows, hidden]`.
+    residual: B::Buffer,
+    /// What a branch or the head starts from, `[rows, hidden]`.
+    normed: B::Buffer,
+    /// `[rows, qkv_width]`
+    qkv: B::Buffer,
+    /// `[rows, query_width]`
+    attended: B::Buffer,
+    /// `[rows, 2 * intermediate]`
+    gate_up: B::Buffer,
+    /// `[rows, intermediate]`
+    gated: B::Buffer,
+    /// What a branch adds to the stream, `[rows, hidden]`.
+    branch: B::Buffer,
+}
+
+/// Takes tensors out of a checkpoint and tells how many bytes are done.
+pub(super) struct Loading<'a> {
+    checkpoint: Checkpoint,
+    names: &'a TensorNames,
+    total_bytes: u64,
+    progress: &'a mut dyn FnMut(LoadProgress),
+}
+
+/// How far the weights are loaded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LoadProgress {
+    /// Bytes packed.
+    pub done_bytes: u64,
+    /// Bytes in all.
+    pub total_bytes: u64,
+}
+
+impl<'a> Loading<'a> {
+    /// Starts to load; tensors that nobody needs are forgotten first.
+    pub(super) fn new(
+        mut checkpoint: Checkpoint,
+        names: &'a TensorNames,
+        spec: &DecoderSpec,
+        progress: &'a mut dyn FnMut(LoadProgress),
+    ) -> Self {
+        checkpoint.skip(|name| names.is_skipped(name, spec));
+        let total_bytes = checkpoint.num_bytes();
+        Self { checkpoint, names, total_bytes, progress }
+    }
+
+    /// Bytes of all weights in the files.
+    pub(super) fn total_bytes(&self) -> u64 {
+        self.total_bytes
+    }
+
+    /// How the embedding is stored, and by that the model; F32 if it is missing, which
+    /// [`Decoder::load`] reports.
+    pub(super) fn format(&self) -> WeightFormat {
+        self.checkpoint.format(self.names.embedding).unwrap_or(WeightFormat::F32)
+    }
+
+    fn take(&mut self, name: &str, shape: &[usize]) -> Result<Weight, LoadError> {
+        self.checkpoint.take(name, shape)
+    }
+
+    fn take_in_layer(&mut self, layer: usize, name: &str, shape: &[usize]) -> Result<Weight, LoadError> {
+        self.take(&self.names.in_layer(layer, name), shape)
+    }
+
+    fn report(&mut self) {
+        let total_bytes = self.total_bytes;
+        (self.progress)(LoadProgress { done_bytes: total_bytes - self.checkpoint.num_bytes(), total_bytes });
+    }
+}
+
+impl<B: Backend> Decoder<B> {
+    /// Loads all weights, and rotary tables for positions below `max_positions`.
+    ///
+    /// # Errors
+    /// [`LoadError`] if a tensor is missing, left over, of a wrong shape or type, or if the backend
+    /// has no memory for it.
+    pub(super) fn load(
+        backend: &B,
+        spec: DecoderSpec,
+        max_positions: u32,
+        mut loading: Loading<'_>,
+    ) -> Result<Self, LoadError> {
+        let (hidden, eps) = (spec.hidden_size, spec.norm_eps);
+        let names = loading.names;
+        let embedding = loading.take(names.embedding, &[spec.vocab_size, hidden])?;
+        let head = match spec.tied_output {
+            true => None,
+            false => Some(loading.take(names.head, &[spec.vocab_size, hidden])?),
+        };
+        let vocabulary = backend.load_vocabulary(&embedding, head.as_ref())?;
+        loading.report();
+        let mut layers = Vec::with_capacity(spec.layers.len());
+        for layer in 0..spec.layers.len() {
+            layers.push(Layer::load(backend, &spec, layer, &mut loading)?);
+            loading.report();
+        }
+        let final_norm = backend.load_norm(&loading.take(names.final_norm, &[hidden])?, eps)?;
+        loading.report();
+        loading.checkpoint.finish()?;
+        let head_dim = spec.heads.head_dim;
+        let ropes = spec.ropes.iter().map(|rope| backend.load_rope(rope, head_dim, max_positions));
+        let ropes = ropes.collect::<Result<_, _>>()?;
+        let buffers = Buffers::new(backend, &spec);
+        Ok(Self { spec, vocabulary, layers, final_norm, ropes, buffers })
+    }
+
+    /// The spec.
+    pub(super) fn spec(&self) -> &DecoderSpec {
+        &self.spec
+    }
+
+    /// Runs the step that `backend` has begun and returns the logits of its sampled rows,
+    /// `[sample_rows, vocab]`.
+    ///
+    /// # Errors
+    /// [`ModelError::Backend`] with the operation that failed.
+    pub(super) fn step(&mut self, backend: &mut B, cache: &mut B::KvCache) -> Result<Vec<f32>, ModelError> {
+        let Self { spec, vocabulary, layers, final_norm, ropes, buffers } = self;
+        let Buffers { residual, normed, qkv, attended, gate_up, gated, branch } = buffers;
+        backend.embed(vocabulary, residual)?;
+        for (index, layer) in layers.iter().enumerate() {
+            let attention = AttentionLayer { layer: index, heads: spec.heads };
+            let rope = spec.layers[index].rope.map(|table| &ropes[table]);
+            match index {
+                0 => backend.norm(&layer.attention_norm, residual, normed)?,
+                _ => backend.add_norm(&layer.attention_norm, residual, branch, normed)?,
+            }
+            backend.linear(&layer.qkv, normed, qkv)?;
+            backend.rotate_and_store(attention, rope, qkv, cache)?;
+            backend.attend(attention, qkv, cache, attended)?;
+            backend.linear(&layer.attention_output, attended, branch)?;
+
+            backend.add_norm(&layer.mlp_norm, residual, branch, normed)?;
+            backend.linear(&layer.gate_up, normed, gate_up)?;
+            backend.silu_gate(gate_up, gated)?;
+            backend.linear(&layer.down, gated, branch)?;
+        }
+        backend.add_norm(final_norm, residual, branch, normed)?;
+        backend.head(vocabulary, normed)
+    }
+}
+
+impl<B: Backend> Layer<B> {
+    fn load(
+        backend: &B,
+        spec: &DecoderSpec,
+        layer: usize,
+        loading: &mut Loading<'_>,
+    ) -> Result<Self, LoadError> {
+        let names = loading.names.layer;
+        let (hidden, intermediate, eps) = (spec.hidden_size, spec.intermediate_size, spec.norm_eps);
+        let (query_width, kv_width) = (spec.heads.query_width(), spec.heads.kv_width());
+        let mut take = |name, shape: &[usize]| loading.take_in_layer(layer, name, shape);
+        let query = take(names.query, &[query_width, hidden])?;
+        let key = take(names.key, &[kv_width, hidden])?;
+        let value = take(names.value, &[kv_width, hidden])?;
+        let gate = take(names.gate, &[intermediate, hidden])?;
+        let up = take(names.up, &[intermediate, hidden])?;
+        Ok(Self {
+            attention_norm: backend.load_norm(&take(names.attention_norm, &[hidden])?, eps)?,
+            qkv: backend.load_linear(&[query, key, value])?,
+            attention_output: backend
+                .load_linear(&[take(names.attention_output, &[hidden, query_width])?])?,
+            mlp_norm: backend.load_norm(&take(names.mlp_norm, &[hidden])?, eps)?,
+            gate_up: backend.load_linear(&[gate, up])?,
+            down: backend.load_linear(&[take(names.down, &[hidden, intermediate])?])?,
+        })
+    }
+}
+
+impl<B: Backend> Buffers<B> {
+    fn new(backend: &B, spec: &DecoderSpec) -> Self {
+        let hidden = spec.hidden_size;
+        Self {
+            residual: backend.buffer(hidden),
+            normed: backend.buffer(hidden),
+            qkv: backend.buffer(spec.heads.qkv_width()),
+            attended: backend.buffer(spec.heads.query_width()),
+            gate_up: backend.buffer(2 * spec.intermediate_size),
+            gated: backend.buffer(spec.intermediate_size),
+            branch: backend.buffer(hidden),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroUsize;
+
+    use maru_kernels::Isa;
+    use safetensors::tensor::{Dtype, TensorView};
+
+    use super::*;
+    use crate::model::backend::{CpuBackend, KvDtype, KvLayout, ReferenceBackend};
+    use crate::model::families::exaone::FAMILY;
+    use crate::model::spec::{HeadShape, LayerSpec, RopeScaling, RopeSpec};
+    use crate::model::{BlockTables, EmbeddedFile, ForwardBatch, ModelSource};
+
+    /// A decoder of two layers, the second with or without rotary positions.
+    fn spec(second_rope: Option<usize>) -> DecoderSpec {
+        DecoderSpec {
+            vocab_size: 11,
+            hidden_size: 8,
+            intermediate_size: 12,
+            heads: HeadShape { num_heads: 2, num_kv_heads: 1, head_dim: 4 },
+            norm_eps: 1e-5,
+            ropes: vec![
+                RopeSpec { theta: 100.0, scaling: RopeScaling::None },
+                RopeSpec { theta: 3.0, scaling: RopeScaling::None },
+            ],
+            layers: vec![LayerSpec { rope: Some(0) }, LayerSpec { rope: second_rope }],
+            tied_output: true,
+            max_positions: 16,
+        }
+    }
+
+    /// A checkpoint of that shape with weights between -1 and 1.
+    fn checkpoint() -> Checkpoint {
+        let mut shapes = vec![
+            ("transformer.wte.weight".to_owned(), vec![11, 8]),
+            ("transformer.ln_f.weight".to_owned(), vec![8]),
+        ];
+        for layer in 0..2 {
+            for (name, shape) in [
+                ("ln_1", vec![8]),
+                ("ln_2", vec![8]),
+                ("attn.attention.q_proj", vec![8, 8]),
+                ("attn.attention.k_proj", vec![4, 8]),
+                ("attn.attention.v_proj", vec![4, 8]),
+                ("attn.attention.out_proj", vec![8, 8]),
+                ("mlp.c_fc_0", vec![12, 8]),
+                ("mlp.c_fc_1", vec![12, 8]),
+                ("mlp.c_proj", vec![8, 12]),
+            ] {
+                shapes.push((format!("transformer.h.{layer}.{name}.weight"), shape));
+            }
+        }
+        let mut state = 1u32;
+        let mut weight = || {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (state >> 8) as f32 / (1 << 23) as f32 - 1.0
+        };
+        let tensors: Vec<_> = shapes
+            .into_iter()
+            .map(|(name, shape)| {
+                let count: usize = shape.iter().product();
+                let bytes: Vec<u8> = (0..count).flat_map(|_| weight().to_le_bytes()).collect();
+                (name, shape, bytes)
+            })
+            .collect();
+        let views = tensors.iter().map(|(name, shape, bytes)| {
+            (name, TensorView::new(Dtype::F32, shape.clone(), bytes).expect("the bytes fill the shape"))
+        });
+        let bytes = safetensors::serialize(views, None).expect("the views are right").leak();
+        let files = vec![EmbeddedFile { name: "model.safetensors", bytes }].leak();
+        Checkpoint::open(&ModelSource::Embedded(files)).unwrap()
+    }
+
+    fn logits<B: Backend>(mut backend: B, spec: DecoderSpec) -> Vec<f32> {
+        let layout = KvLayout { num_layers: 2, heads: spec.heads, block_size: 4, dtype: KvDtype::F32 };
+        let mut ignore = |_| {};
+        let loading = Loading::new(checkpoint(), &FAMILY.names, &spec, &mut ignore);
+        let mut decoder = Decoder::load(&backend, spec, 16, loading).unwrap();
+        let mut cache = backend.kv_cache(&layout, 4).unwrap();
+        let tables: [&[u32]; 1] = [&[2, 0]];
+        let batch = ForwardBatch {
+            token_ids: vec![3, 1, 4, 1, 5, 9],
+            positions: (0..6).collect(),
+            slot_mapping: vec![8, 9, 10, 11, 0, 1],
+            query_start: vec![0, 6],
+            context_lens: vec![6],
+            block_tables: BlockTables::from_rows(tables.into_iter()),
+            sample_rows: (0..6).collect(),
+        };
+        backend.begin_step(&batch).unwrap();
+        decoder.step(&mut backend, &mut cache).unwrap()
+    }
+
+    #[test]
+    fn layers_with_another_or_no_rotary_table_agree_on_all_backends() {
+        let mut seen: Vec<Vec<f32>> = Vec::new();
+        for second_rope in [Some(0), Some(1), None] {
+            let expected = logits(ReferenceBackend::new(), spec(second_rope));
+            for isa in Isa::available() {
+                let backend = CpuBackend::new(isa, NonZeroUsize::MIN).unwrap();
+                let actual = logits(backend, spec(second_rope));
+                let difference = actual.iter().zip(&expected).map(|(a, e)| (a - e).abs()).fold(0.0, f32::max);
+                assert!(difference < 2e-5, "{second_rope:?} on {isa}: {difference:e}");
+            }
+            let differs = |other: &Vec<f32>| other.iter().zip(&expected).any(|(a, b)| (a - b).abs() > 1e-2);
+            assert!(seen.iter().all(differs), "{second_rope:?} changes nothing");
+            seen.push(expected);
+        }
+    }
+}

@@ -1,0 +1,33 @@
+//! A decoder, its backend and its KV cache as a [`Runner`].
+
+use super::backend::Backend;
+use super::decoder::Decoder;
+use super::{BatchLimits, ForwardBatch, KvCapacity, Logits, ModelError, Runner};
+
+/// Runs a decoder on a backend.
+pub(super) struct ModelRunner<B: Backend> {
+    backend: B,
+    decoder: Decoder<B>,
+    cache: B::KvCache,
+    limits: BatchLimits,
+}
+
+impl<B: Backend> ModelRunner<B> {
+    /// Puts the parts together; `limits` are those of the decoder and the cache.
+    pub(super) fn new(backend: B, decoder: Decoder<B>, cache: B::KvCache, limits: BatchLimits) -> Self {
+        Self { backend, decoder, cache, limits }
+    }
+}
+
+impl<B: Backend> Runner for ModelRunner<B> {
+    fn forward(&mut self, batch: &ForwardBatch) -> Result<Logits, ModelError> {
+        batch.check(&self.limits)?;
+        self.backend.begin_step(batch)?;
+        let logits = self.decoder.step(&mut self.backend, &mut self.cache)?;
+        Ok(Logits::new(logits, self.limits.vocab_size))
+    }
+
+    fn kv_capacity(&self) -> KvCapacity {
+        self.limits.kv_capacity
+    }
+}

@@ -1,0 +1,214 @@
+//! Logits to token: temperature, then top-k, then top-p, then one draw.
+//!
+//! The result is a pure function of the row, the parameters and the position: sums run in a fixed order in f64,
+//! equal logits rank by the lower id, and the vocabulary is never sorted further than the cut needs.
+
+use std::cmp::Ordering;
+
+use super::{SamplingParams, rng};
+
+/// How many candidates the search for the top-p cut ranks first; it tries four times as many if they do not do.
+const FIRST_RANKED: usize = 64;
+/// Independent lanes of the maximum search, wide enough to fill a vector register.
+const LANES: usize = 16;
+
+/// A row of logits gives no token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum SampleError {
+    /// A logit is not a number or is positive infinity.
+    #[error("the logits hold a NaN or an infinite value")]
+    Invalid,
+    /// No token may be chosen: every logit is negative infinity, or the row is empty.
+    #[error("no logit is finite")]
+    NoCandidate,
+}
+
+/// Chooses tokens; owns the scratch memory, so that a step allocates nothing once it is warm.
+#[derive(Debug, Default)]
+pub struct Sampler {
+    candidates: Vec<Candidate>,
+    weights: Vec<f64>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Candidate {
+    logit: f32,
+    token_id: u32,
+}
+
+impl Candidate {
+    /// Most likely first, equals by the lower id. Logits are no NaN here.
+    fn rank(a: &Self, b: &Self) -> Ordering {
+        b.logit.partial_cmp(&a.logit).unwrap_or(Ordering::Equal).then(a.token_id.cmp(&b.token_id))
+    }
+}
+
+impl Sampler {
+    /// A sampler without scratch memory yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The token that follows, from `logits` `[vocab_size]`; `position` is its own position in the sequence.
+    ///
+    /// Negative infinity masks a token.
+    ///
+    /// # Errors
+    /// [`SampleError`] if a logit is NaN or positive infinity, or if none is finite.
+    pub fn sample(
+        &mut self,
+        logits: &[f32],
+        params: &SamplingParams,
+        position: u64,
+    ) -> Result<u32, SampleError> {
+        let max = highest(logits)?;
+        if params.is_greedy() {
+            let first = logits.iter().position(|&logit| logit == max);
+            return Ok(first.expect("the maximum is one of the logits") as u32);
+        }
+        let draw = rng::uniform(params.seed, params.choice_index, position);
+        let softmax = Softmax { max, temperature: params.temperature };
+        let limits_k = params.top_k != 0 && (params.top_k as usize) < logits.len();
+        match (limits_k, params.top_p < 1.0) {
+            (false, false) => return Ok(self.draw_from_all(logits, softmax, draw)),
+            (true, _) => self.keep_top_k_then_p(logits, softmax, params),
+            (false, true) => self.keep_top_p(logits, softmax, params.top_p),
+        }
+        let chosen = pick(&self.weights, draw);
+        Ok(self.candidates[chosen].token_id)
+    }
+
+    /// Draws from the whole vocabulary in order of ids: nothing is ranked.
+    fn draw_from_all(&mut self, logits: &[f32], softmax: Softmax, draw: f64) -> u32 {
+        self.weights.clear();
+        self.weights.extend(logits.iter().map(|&logit| softmax.weight(logit)));
+        pick(&self.weights, draw) as u32
+    }
+
+    /// Leaves the `top_k` best, or the smallest set of these that has `top_p` of their probability.
+    fn keep_top_k_then_p(&mut self, logits: &[f32], softmax: Softmax, params: &SamplingParams) {
+        self.keep_top_k(logits, params.top_k as usize);
+        // Summed in order of ids, so that the total does not depend on how the selection moved the candidates.
+        self.candidates.sort_unstable_by_key(|candidate| candidate.token_id);
+        let total: f64 = self.candidates.iter().map(|candidate| softmax.weight(candidate.logit)).sum();
+        let share = if params.top_p < 1.0 { f64::from(params.top_p) * total } else { f64::INFINITY };
+        self.cut_at(share, softmax);
+    }
+
+    /// Leaves the smallest set that has `top_p` of the whole probability. A model's nucleus is small as a rule, so
+    /// few candidates are ranked first, and more only if these do not reach the share.
+    fn keep_top_p(&mut self, logits: &[f32], softmax: Softmax, top_p: f32) {
+        let total: f64 = logits.iter().map(|&logit| softmax.weight(logit)).sum();
+        let mut num_ranked = FIRST_RANKED;
+        loop {
+            self.keep_top_k(logits, num_ranked);
+            if self.cut_at(f64::from(top_p) * total, softmax) || num_ranked >= logits.len() {
+                return;
+            }
+            num_ranked *= 4;
+        }
+    }
+
+    /// Leaves the `k` best in `candidates`, unranked. A candidate that is no better than the worst of `k` seen
+    /// before never enters, so that a large vocabulary costs one comparison per token.
+    fn keep_top_k(&mut self, logits: &[f32], k: usize) {
+        self.candidates.clear();
+        let mut bar = f32::NEG_INFINITY;
+        let room = 2 * k;
+        for candidate in candidates(logits) {
+            // An equal logit comes later and thus has the higher id: it ranks below what set the bar.
+            if self.candidates.len() >= k && candidate.logit <= bar {
+                continue;
+            }
+            self.candidates.push(candidate);
+            if self.candidates.len() == room {
+                bar = self.cut_to(k);
+            }
+        }
+        if self.candidates.len() > k {
+            self.cut_to(k);
+        }
+    }
+
+    /// Drops all but the `k` best and returns the worst logit kept.
+    fn cut_to(&mut self, k: usize) -> f32 {
+        let (_, worst, _) = self.candidates.select_nth_unstable_by(k - 1, Candidate::rank);
+        let bar = worst.logit;
+        self.candidates.truncate(k);
+        bar
+    }
+
+    /// Ranks the candidates, drops those behind the one with which their weights reach `share`, and says whether
+    /// they do.
+    fn cut_at(&mut self, share: f64, softmax: Softmax) -> bool {
+        self.candidates.sort_unstable_by(Candidate::rank);
+        self.weights.clear();
+        let mut sum = 0.0;
+        for candidate in &self.candidates {
+            let weight = softmax.weight(candidate.logit);
+            self.weights.push(weight);
+            sum += weight;
+            if sum >= share {
+                break;
+            }
+        }
+        self.candidates.truncate(self.weights.len());
+        sum >= share
+    }
+}
+
+/// Unnormalised softmax in f64, the most likely token having weight 1.
+#[derive(Debug, Clone, Copy)]
+struct Softmax {
+    max: f32,
+    temperature: f32,
+}
+
+impl Softmax {
+    fn weight(self, logit: f32) -> f64 {
+        ((f64::from(logit) - f64::from(self.max)) / f64::from(self.temperature)).exp()
+    }
+}
+
+fn candidates(logits: &[f32]) -> impl Iterator<Item = Candidate> {
+    (0_u32..).zip(logits).map(|(token_id, &logit)| Candidate { logit, token_id })
+}
+
+/// The highest logit of a row that is fit to be sampled from.
+fn highest(logits: &[f32]) -> Result<f32, SampleError> {
+    let mut best = [f32::NEG_INFINITY; LANES];
+    let mut invalid = [false; LANES];
+    for chunk in logits.chunks(LANES) {
+        for (lane, &logit) in chunk.iter().enumerate() {
+            best[lane] = if logit > best[lane] { logit } else { best[lane] };
+            invalid[lane] |= logit.is_nan() || logit == f32::INFINITY;
+        }
+    }
+    if invalid.contains(&true) {
+        return Err(SampleError::Invalid);
+    }
+    let max = best.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    if max == f32::NEG_INFINITY { Err(SampleError::NoCandidate) } else { Ok(max) }
+}
+
+/// The first index at which the running sum of `weights` passes the share `draw` of their total.
+fn pick(weights: &[f64], draw: f64) -> usize {
+    let target = draw * weights.iter().sum::<f64>();
+    let mut sum = 0.0;
+    let mut last_possible = 0;
+    for (index, &weight) in weights.iter().enumerate() {
+        sum += weight;
+        if sum > target {
+            return index;
+        }
+        if weight > 0.0 {
+            last_possible = index;
+        }
+    }
+    // Only if the product above was rounded up to the whole total.
+    last_possible
+}
+
+#[cfg(test)]
+#[path = "sampler_tests.rs"]
+mod tests;

@@ -1,0 +1,200 @@
+//! Requests in, streams of deltas out.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
+
+use tokio::sync::Semaphore;
+
+use super::generation::GenerationFacts;
+use super::prepare::{RequestLimits, check, complete_sampling, draw_seed, encode_prompt, fit, stop_strings};
+use super::stream::{Choice, Clock};
+use super::{GenerateError, GenerateRequest, Generation, PromptInput, ServingConfig};
+use crate::engine::{EngineHandle, EnginePulse, NewSequence, SubmitError};
+use crate::telemetry::Metrics;
+use crate::text::{GenerationDefaults, TextModel};
+
+/// Serves requests on one model. Cheap to clone.
+#[derive(Clone)]
+pub struct Generator {
+    shared: Arc<Shared>,
+}
+
+impl fmt::Debug for Generator {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Generator").field("config", &self.shared.config).finish_non_exhaustive()
+    }
+}
+
+struct Shared {
+    engine: EngineHandle,
+    text: Arc<TextModel>,
+    metrics: Arc<Metrics>,
+    config: ServingConfig,
+    /// Places for prompts that are being rendered and tokenised.
+    places: Arc<Semaphore>,
+    /// Requests that have or wait for a place.
+    preparing: AtomicUsize,
+}
+
+impl Generator {
+    /// A generator on this engine, for this model's text.
+    pub fn new(
+        engine: EngineHandle,
+        text: Arc<TextModel>,
+        metrics: Arc<Metrics>,
+        config: ServingConfig,
+    ) -> Self {
+        let places = Arc::new(Semaphore::new(config.prepare_threads));
+        let shared = Shared { engine, text, metrics, config, places, preparing: AtomicUsize::new(0) };
+        Self { shared: Arc::new(shared) }
+    }
+
+    /// Renders and tokenises the prompt, hands the choices to the engine and returns their output as a stream.
+    ///
+    /// # Errors
+    /// [`GenerateError`]: an invalid request (the field is named), a prompt that does not fit, a full queue, a server
+    /// that stops, or a fault of ours.
+    pub async fn generate(&self, request: GenerateRequest) -> Result<Generation, GenerateError> {
+        let arrival = Instant::now();
+        let generation = self.shared.admit(request, arrival).await;
+        if let Err(error) = &generation {
+            self.shared.metrics.rejected.with_label_values(&[rejection(error)]).inc();
+        }
+        generation
+    }
+
+    /// Most tokens of a prompt and its output together.
+    pub fn max_model_len(&self) -> usize {
+        self.shared.engine.limits().max_model_len
+    }
+
+    /// Counts and heartbeat of the engine.
+    pub fn pulse(&self) -> &EnginePulse {
+        self.shared.engine.pulse()
+    }
+
+    /// Sampling settings that the model's files recommend; they fill what a request leaves open.
+    pub fn default_sampling(&self) -> &GenerationDefaults {
+        self.shared.text.defaults()
+    }
+
+    /// The model's text side.
+    pub fn text(&self) -> &TextModel {
+        &self.shared.text
+    }
+}
+
+impl Shared {
+    async fn admit(&self, request: GenerateRequest, arrival: Instant) -> Result<Generation, GenerateError> {
+        let limits = RequestLimits {
+            max_prompt_bytes: self.config.max_prompt_bytes,
+            max_choices: self.config.max_choices,
+        };
+        check(&request, limits)?;
+        let stops = stop_strings(&request);
+        let prompt = self.prepare(request.prompt).await?;
+        let max_model_len = self.engine.limits().max_model_len;
+        let max_new_tokens = fit(prompt.len(), request.max_new_tokens, max_model_len)?;
+        let seed = request.sampling.seed.unwrap_or_else(draw_seed);
+        let sampling = complete_sampling(&request.sampling, self.text.defaults(), seed);
+
+        let mut choices = Vec::with_capacity(request.num_choices as usize);
+        for choice_index in 0..request.num_choices {
+            let sequence = NewSequence {
+                prompt: Arc::clone(&prompt),
+                sampling: crate::sampling::SamplingParams { choice_index, ..sampling.clone() },
+                max_new_tokens,
+                stop_token_ids: Arc::clone(self.text.stop_token_ids()),
+            };
+            let events = self.engine.submit(sequence).map_err(|error| refusal(error, prompt.len()))?;
+            let clock = Clock::new(Arc::clone(&self.metrics), arrival);
+            choices.push(Choice::new(events, self.text.detokenizer(), stops.scanner(), clock));
+        }
+        self.metrics.request_prompt_tokens.observe(prompt.len() as f64);
+        let facts = GenerationFacts { num_prompt_tokens: prompt.len(), max_new_tokens, seed };
+        Ok(Generation::new(facts, choices))
+    }
+
+    /// Renders and tokenises on the blocking pool, with a bound on the work, on the queue for it and on the time.
+    async fn prepare(&self, prompt: PromptInput) -> Result<Arc<[u32]>, GenerateError> {
+        let _waiting = Waiting::enter(&self.preparing, self.config.max_preparing)?;
+        let deadline = tokio::time::Instant::now() + self.config.prepare_timeout();
+        let place = tokio::time::timeout_at(deadline, Arc::clone(&self.places).acquire_owned()).await;
+        let place = place.map_err(|_| self.busy())?.map_err(|_| GenerateError::ShuttingDown)?;
+        let text = Arc::clone(&self.text);
+        // Work that outlives its deadline keeps its place until it ends.
+        let work = tokio::task::spawn_blocking(move || {
+            let ids = encode_prompt(&text, &prompt);
+            drop(place);
+            ids
+        });
+        let overdue = || {
+            let limit = self.config.prepare_timeout_ms;
+            GenerateError::Internal(format!("the prompt was not ready within {limit} ms"))
+        };
+        let ids = tokio::time::timeout_at(deadline, work).await.map_err(|_| overdue())?;
+        Ok(ids.map_err(|error| GenerateError::Internal(format!("preparing the prompt: {error}")))??.into())
+    }
+
+    fn busy(&self) -> GenerateError {
+        let waiting = self.preparing.load(Ordering::Relaxed);
+        GenerateError::Busy { waiting, max: self.config.max_preparing }
+    }
+}
+
+/// A request that is being prepared or waits to be.
+#[derive(Debug)]
+struct Waiting<'a> {
+    count: &'a AtomicUsize,
+}
+
+impl<'a> Waiting<'a> {
+    fn enter(count: &'a AtomicUsize, max: usize) -> Result<Self, GenerateError> {
+        let enter = |waiting: usize| (waiting < max).then_some(waiting + 1);
+        let entered = count.fetch_update(Ordering::Relaxed, Ordering::Relaxed, enter);
+        entered.map(|_| Self { count }).map_err(|waiting| GenerateError::Busy { waiting, max })
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.count.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+fn refusal(error: SubmitError, num_prompt_tokens: usize) -> GenerateError {
+    match error {
+        SubmitError::QueueFull { waiting, max } => GenerateError::Busy { waiting, max },
+        SubmitError::PromptTooLong { max, .. } => {
+            GenerateError::ContextLengthExceeded { num_prompt_tokens, max_model_len: max }
+        }
+        SubmitError::ShuttingDown => GenerateError::ShuttingDown,
+    }
+}
+
+/// The metric's label of a refusal.
+fn rejection(error: &GenerateError) -> &'static str {
+    match error {
+        GenerateError::Invalid(_) => "invalid",
+        GenerateError::ContextLengthExceeded { .. } => "context_length",
+        GenerateError::Busy { .. } => "queue_full",
+        GenerateError::ShuttingDown => "shutting_down",
+        GenerateError::Internal(_) => "internal",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_are_counted_and_given_back() {
+        let count = AtomicUsize::new(0);
+        let first = Waiting::enter(&count, 1).expect("free");
+        assert_eq!(Waiting::enter(&count, 1).expect_err("taken"), GenerateError::Busy { waiting: 1, max: 1 });
+        drop(first);
+        assert!(Waiting::enter(&count, 1).is_ok());
+    }
+}

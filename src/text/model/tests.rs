@@ -1,0 +1,135 @@
+use std::collections::HashMap;
+
+use serde_json::json;
+
+use super::*;
+use crate::text::test_support::json_with;
+
+fn files(extra: &[(&str, &str)]) -> HashMap<String, Vec<u8>> {
+    let mut files = HashMap::from([(TOKENIZER.to_owned(), json_with(|_| {}))]);
+    files.extend(extra.iter().map(|&(name, text)| (name.to_owned(), text.as_bytes().to_vec())));
+    files
+}
+
+fn load(extra: &[(&str, &str)]) -> Result<TextModel, TextError> {
+    let files = files(extra);
+    TextModel::load(&|name| Ok(files.get(name).cloned()))
+}
+
+fn stop_tokens(extra: &[(&str, &str)]) -> Vec<u32> {
+    load(extra).expect("loads").stop_token_ids().to_vec()
+}
+
+fn fixture_folder() -> std::path::PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/tokenizer")
+}
+
+#[test]
+fn a_folder_holds_all_that_a_conversation_needs() {
+    let model = TextModel::open(&fixture_folder()).expect("loads");
+    assert_eq!(model.stop_token_ids().as_ref(), [8]);
+    assert!(model.has_chat_template());
+    let messages = [ChatMessage::new("user", "안녕")];
+    let text = model.render_chat(&messages).expect("renders");
+    assert_eq!(text, "[|system|][|endofturn|]\n[|user|]안녕\n[|assistant|]");
+    let ids = model.encode_chat(&messages).expect("encodes");
+    assert_eq!((ids[0], ids[1], ids.last().copied()), (4, 8, Some(6)));
+}
+
+#[test]
+fn the_tokenizer_alone_is_enough_for_raw_text() {
+    let model = load(&[]).expect("loads");
+    assert_eq!(model.encode_chat(&[ChatMessage::new("user", "hi")]), Err(PromptError::NoTemplate));
+    assert_eq!(model.encode_text("[|user|]").expect("encodes"), [5]);
+    assert!(model.stop_token_ids().is_empty());
+    assert_eq!(model.defaults(), &GenerationDefaults::default());
+}
+
+#[test]
+fn raw_text_gets_what_the_post_processor_adds_and_a_conversation_does_not() {
+    let with_bos = json_with(|json| {
+        json["post_processor"] = json!({"type": "TemplateProcessing",
+            "single": [{"SpecialToken": {"id": "[BOS]", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}],
+            "pair": [{"Sequence": {"id": "A", "type_id": 0}}, {"Sequence": {"id": "B", "type_id": 0}}],
+            "special_tokens": {"[BOS]": {"id": "[BOS]", "ids": [1], "tokens": ["[BOS]"]}}});
+    });
+    let mut files = files(&[(TEMPLATE, "{{ messages[0].content }}")]);
+    files.insert(TOKENIZER.to_owned(), with_bos);
+    let model = TextModel::load(&|name| Ok(files.get(name).cloned())).expect("loads");
+    let raw = model.encode_text("hi").expect("encodes");
+    let chat = model.encode_chat(&[ChatMessage::new("user", "hi")]).expect("encodes");
+    assert_eq!(raw[0], 1);
+    assert_eq!(raw[1..], chat);
+}
+
+#[test]
+fn stop_tokens_come_from_every_file_that_names_them() {
+    assert_eq!(stop_tokens(&[(GENERATION_CONFIG, r#"{"eos_token_id": 8}"#)]), [8]);
+    assert_eq!(stop_tokens(&[(GENERATION_CONFIG, r#"{"eos_token_id": [8, 2, 8]}"#)]), [2, 8]);
+    assert_eq!(
+        stop_tokens(&[
+            (CONFIG, r#"{"eos_token_id": 2}"#),
+            (TOKENIZER_CONFIG, r#"{"eos_token": "[|endofturn|]"}"#)
+        ]),
+        [2, 8]
+    );
+    assert_eq!(
+        stop_tokens(&[(CONFIG, r#"{"eos_token_id": 2}"#), (GENERATION_CONFIG, r#"{"eos_token_id": 3}"#)]),
+        [3]
+    );
+    assert_eq!(stop_tokens(&[(SPECIAL_TOKENS, r#"{"eos_token": {"content": "[EOS]"}}"#)]), [2]);
+    assert_eq!(stop_tokens(&[(GENERATION_CONFIG, r#"{"eos_token_id": null}"#)]), Vec::<u32>::new());
+}
+
+#[test]
+fn the_template_file_wins_over_the_one_in_the_config() {
+    let render = |extra: &[(&str, &str)]| {
+        load(extra).expect("loads").render_chat(&[ChatMessage::new("user", "x")]).expect("renders")
+    };
+    let inline = (TOKENIZER_CONFIG, r#"{"chat_template": "inline {{ eos_token }}", "eos_token": "[EOS]"}"#);
+    assert_eq!(render(&[inline]), "inline [EOS]");
+    assert_eq!(render(&[inline, (TEMPLATE, "file")]), "file");
+    let named =
+        r#"{"chat_template": [{"name": "rag", "template": "r"}, {"name": "default", "template": "d"}]}"#;
+    assert_eq!(render(&[(TOKENIZER_CONFIG, named)]), "d");
+}
+
+#[test]
+fn the_recommended_sampling_is_read() {
+    let defaults = |text: &str| load(&[(GENERATION_CONFIG, text)]).expect("loads").defaults().clone();
+    assert_eq!(
+        defaults(r#"{"temperature": 0.6, "top_p": 0.95, "top_k": 20, "do_sample": true}"#),
+        GenerationDefaults { temperature: Some(0.6), top_p: Some(0.95), top_k: Some(20) }
+    );
+    assert_eq!(defaults(r#"{"do_sample": false, "temperature": 0.6}"#).temperature, Some(0.0));
+}
+
+#[test]
+fn a_faulty_file_is_named_with_its_key() {
+    let cases = [
+        (TOKENIZER, "{", "EOF"),
+        (TOKENIZER_CONFIG, "[]", "expected a map"),
+        (TOKENIZER_CONFIG, r#"{"chat_template": 3}"#, "chat_template"),
+        (TOKENIZER_CONFIG, r#"{"chat_template": "{% if %}"}"#, "syntax error"),
+        (TEMPLATE, "{{ x", "syntax error"),
+        (GENERATION_CONFIG, r#"{"eos_token_id": -1}"#, "eos_token_id: -1"),
+        (GENERATION_CONFIG, r#"{"eos_token_id": [1, "a"]}"#, "eos_token_id: \"a\""),
+        (GENERATION_CONFIG, r#"{"temperature": -0.5}"#, "temperature: -0.5"),
+        (GENERATION_CONFIG, r#"{"top_p": 0}"#, "top_p: 0"),
+        (GENERATION_CONFIG, r#"{"top_k": 1.5}"#, "top_k: 1.5"),
+        (CONFIG, "nothing", "expected ident"),
+    ];
+    for (file, text, wanted) in cases {
+        let error = load(&[(file, text)]).expect_err(wanted);
+        assert_eq!(error.file, file);
+        assert!(error.reason.contains(wanted), "{error}");
+    }
+}
+
+#[test]
+fn a_missing_or_unreadable_tokenizer_is_named() {
+    let missing = TextModel::load(&|_| Ok(None)).expect_err("nothing there");
+    assert_eq!(missing.to_string(), "tokenizer.json: there is no such file");
+    let broken = TextModel::load(&|_| Err(std::io::Error::other("the disk is gone")));
+    assert_eq!(broken.expect_err("unreadable").to_string(), "tokenizer.json: the disk is gone");
+}

@@ -1,0 +1,222 @@
+//! The boundary tests, made from the limits table: both ends pass, one step beyond is a 400 that names the field, and
+//! no value of any kind is a 5xx.
+
+use maru::api::limits::{Bound, CHAT_COMPLETIONS, Limit};
+use serde_json::{Value, json};
+
+use crate::fake_engine::Script;
+use crate::support::{Harness, MODEL, hello};
+
+/// A request whose field at `path` is `value`; the path in error messages comes with it.
+fn request_with(path: &str, value: Value) -> (Value, String) {
+    let message = |content: Value| json!({ "messages": [{ "role": "user", "content": content }] });
+    let (changes, at) = match path {
+        "messages[].content" | "messages[].content[]" => (message(value), "messages[0].content".to_owned()),
+        "messages[].content[].text" => {
+            (message(json!([{ "type": "text", "text": value }])), "messages[0].content[0].text".to_owned())
+        }
+        "stop[]" => (json!({ "stop": [value] }), "stop[0]".to_owned()),
+        name => {
+            assert!(!name.contains(['[', '.']), "{name} needs a line here");
+            (json!({ name: value }), name.to_owned())
+        }
+    };
+    (hello(changes), at)
+}
+
+/// An item for a list at `path`.
+fn item(path: &str) -> Value {
+    match path {
+        "messages" => json!({ "role": "user", "content": "x" }),
+        "messages[].content[]" => json!({ "type": "text", "text": "x" }),
+        "stop" => json!("x"),
+        other => panic!("{other} needs a line here"),
+    }
+}
+
+/// Values at the ends of a bound and just beyond them.
+fn probes(limit: &Limit) -> (Vec<Value>, Vec<Value>) {
+    match limit.bound {
+        Bound::Number { min, max } => (
+            vec![json!(min), json!(max)],
+            vec![json!(min - 0.001), json!(max + 0.001), json!(1e300), json!(-1e300)],
+        ),
+        Bound::Integer { min, max } => {
+            let beyond = |value: i64, step: i64| {
+                value.checked_add(step).map_or_else(
+                    // Beyond 64 bits only a float can go.
+                    || json!(value as f64 * 2.0),
+                    |value| json!(value),
+                )
+            };
+            (
+                vec![json!(min), json!(max)],
+                vec![beyond(min, -1), beyond(max, 1), json!(u64::MAX), json!(1e300)],
+            )
+        }
+        Bound::Items { min, max } => {
+            let list = |length: usize| Value::Array(vec![item(limit.path); length]);
+            let below = min.checked_sub(1).map(list);
+            (vec![list(min), list(max)], below.into_iter().chain([list(max + 1)]).collect())
+        }
+        Bound::Bytes { min, max } => {
+            let text = |length: usize| Value::String("x".repeat(length));
+            let below = min.checked_sub(1).map(text);
+            (vec![text(min), text(max)], below.into_iter().chain([text(max + 1)]).collect())
+        }
+    }
+}
+
+#[tokio::test]
+async fn both_ends_of_every_bound_pass_the_check() {
+    let harness = Harness::new(Script::saying("hi"));
+    for limit in CHAT_COMPLETIONS {
+        for value in probes(limit).0 {
+            let (request, _) = request_with(limit.path, value);
+            let answer = harness.chat(&request).await;
+            // What no model is called, what is too long for the context or too many for the server is refused further in.
+            let status = answer.status.as_u16();
+            let passed = match limit.path {
+                "model" => status == 404,
+                "messages" | "messages[].content" | "messages[].content[]" | "messages[].content[].text" => {
+                    status == 200 || answer.json()["error"]["code"] == "context_length_exceeded"
+                }
+                "n" => status == 200 || answer.json()["error"]["param"] == "n",
+                _ => status == 200,
+            };
+            assert!(passed, "{}: {}", limit.path, answer.text);
+        }
+    }
+}
+
+#[tokio::test]
+async fn one_step_beyond_a_bound_is_a_400_that_names_field_bound_and_value() {
+    let harness = Harness::new(Script::saying("hi"));
+    for limit in CHAT_COMPLETIONS {
+        for value in probes(limit).1 {
+            let (request, at) = request_with(limit.path, value.clone());
+            let answer = harness.chat(&request).await;
+            let error = answer.expect_error(400, "invalid_value");
+            assert_eq!(error["param"], at.as_str(), "{error}");
+            let message = error["message"].as_str().expect("a message");
+            let (min, max, given) = match (limit.bound, &value) {
+                (Bound::Number { min, max }, _) => (min.to_string(), max.to_string(), None),
+                (Bound::Integer { min, max }, _) => (min.to_string(), max.to_string(), None),
+                (Bound::Items { min, max }, Value::Array(list)) => {
+                    (min.to_string(), max.to_string(), Some(list.len()))
+                }
+                (Bound::Bytes { min, max }, Value::String(text)) => {
+                    (min.to_string(), max.to_string(), Some(text.len()))
+                }
+                other => panic!("a value of the wrong kind: {other:?}"),
+            };
+            let given = given.map(|length| length.to_string());
+            for part in [Some(at), Some(min), Some(max), given].into_iter().flatten() {
+                assert!(message.contains(&part), "{message} lacks {part}");
+            }
+        }
+    }
+    assert!(harness.engine.seen().submitted.is_empty(), "nothing reached the engine");
+}
+
+#[tokio::test]
+async fn no_value_of_any_kind_is_a_server_error() {
+    let harness = Harness::new(Script::saying("hi"));
+    let strange = [
+        "0",
+        "-0",
+        "-0.0",
+        "1",
+        "-1",
+        "1.5",
+        "8",
+        "9",
+        "128",
+        "129",
+        "2147483648",
+        "9007199254740993",
+        "9223372036854775807",
+        "9223372036854775808",
+        "18446744073709551616",
+        "-9223372036854775809",
+        "1e308",
+        "1e400",
+        "-1e400",
+        "1e-400",
+        "NaN",
+        "Infinity",
+        "true",
+        "false",
+        "null",
+        "\"8\"",
+        "\"\"",
+        "\"\\u0000\"",
+        "\"\\ud800\"",
+        "[]",
+        "[[]]",
+        "[null]",
+        "{}",
+        "{\"a\":{}}",
+        "[[],[1]]",
+    ];
+    let names = [
+        "model",
+        "messages",
+        "temperature",
+        "top_p",
+        "top_k",
+        "seed",
+        "n",
+        "stop",
+        "max_completion_tokens",
+        "max_tokens",
+        "stream",
+        "stream_options",
+        "frequency_penalty",
+        "presence_penalty",
+        "logit_bias",
+        "logprobs",
+        "top_logprobs",
+        "response_format",
+        "tools",
+        "tool_choice",
+        "modalities",
+        "metadata",
+        "user",
+        "best_of",
+        "min_p",
+        "",
+        "unheard.of",
+        "toString",
+        "__proto__",
+    ];
+    let mut num_cases = 0;
+    for name in names {
+        for value in strange {
+            // Written by hand, since not all of it is JSON.
+            let messages = r#"[{"role":"user","content":"hi"}]"#;
+            let body = match name {
+                "model" => format!(r#"{{"messages":{messages},"model":{value}}}"#),
+                "messages" => format!(r#"{{"model":"{MODEL}","messages":{value}}}"#),
+                _ => format!(r#"{{"model":"{MODEL}","messages":{messages},"{name}":{value}}}"#),
+            };
+            let answer = harness.send(crate::support::post_json("/v1/chat/completions", body)).await;
+            let status = answer.status.as_u16();
+            assert!(matches!(status, 200 | 400 | 404), "{name} = {value}: {status} {}", answer.text);
+            if status != 200 {
+                let code = answer.json()["error"]["code"].as_str().expect("a code").to_owned();
+                answer.expect_error(status, &code);
+            }
+            num_cases += 1;
+        }
+    }
+    assert!(num_cases > 1000);
+}
+
+#[test]
+fn a_field_has_one_row() {
+    let mut paths: Vec<_> = CHAT_COMPLETIONS.iter().map(|limit| limit.path).collect();
+    paths.sort_unstable();
+    paths.dedup();
+    assert_eq!(paths.len(), CHAT_COMPLETIONS.len());
+}
