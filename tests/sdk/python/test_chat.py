@@ -195,6 +195,17 @@ def test_null_stands_for_absent(client, model):
     assert with_nulls.choices[0].message.content == bare.choices[0].message.content
 
 
+def test_what_is_ignored_is_told(client, model):
+    parameters = {"model": model, "messages": CONVERSATIONS["english"], "max_completion_tokens": 1}
+    raw = client.chat.completions.with_raw_response.create(
+        frequency_penalty=0.5, user="somebody", extra_body={"no_such_parameter": 1}, **parameters
+    )
+    told = {name.strip() for name in raw.headers["x-maru-ignored-params"].split(",")}
+    assert {"frequency_penalty", "no_such_parameter"} <= told
+    plain = client.chat.completions.with_raw_response.create(response_format={"type": "text"}, n=1, **parameters)
+    assert "x-maru-ignored-params" not in plain.headers
+
+
 def test_the_stream_helper_gathers_every_choice(client, model):
     parameters = {"model": model, "messages": CONVERSATIONS["korean"], "n": 2, "temperature": 1, "seed": 3}
     whole = client.chat.completions.create(**parameters)

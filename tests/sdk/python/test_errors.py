@@ -91,6 +91,22 @@ def test_a_bad_parameter_is_named(complete, param, value):
     assert caught.value.type == "invalid_request_error"
 
 
+@pytest.mark.parametrize(
+    ("param", "value"),
+    [
+        ("tools", [{"type": "function", "function": {"name": "f", "parameters": {}}}]),
+        ("logprobs", True),
+        ("response_format", {"type": "json_object"}),
+        ("logit_bias", {"5": 10}),
+    ],
+)
+def test_what_would_change_the_meaning_and_is_not_there_yet_is_refused(complete, param, value):
+    with pytest.raises(openai.BadRequestError) as caught:
+        complete(**{param: value})
+    assert_openai_error(caught.value)
+    assert caught.value.param.startswith(param)
+
+
 def test_a_body_over_the_limit_is_refused(complete):
     with pytest.raises(openai.APIStatusError) as caught:
         complete(messages=[{"role": "user", "content": "x" * (5 << 20)}])
