@@ -106,7 +106,8 @@ def test_a_wrong_address_is_told_in_openais_words(server, method, path, status):
 def test_a_body_over_the_limit_is_refused_before_it_is_sent(server):
     async def announce():
         async with asyncio.timeout(PATIENCE_S), Connection(server.port) as connection:
-            await connection.send("POST", CHAT, headers={"content-length": str(1 << 40)})
+            headers = {"content-type": "application/json", "content-length": str(1 << 40)}
+            await connection.send("POST", CHAT, headers=headers)
             return await connection.receive()
 
     answer = asyncio.run(announce())

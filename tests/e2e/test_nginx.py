@@ -9,7 +9,7 @@ import pytest
 
 from harness.nginx import Nginx, nginx_binary
 from harness.server import Maru
-from harness.wire import PATIENCE_S, Answer, Connection, chat, finish_reasons, request, user
+from harness.wire import PATIENCE_S, Answer, Connection, chat, finish_reasons, request, texts, user
 
 NUM_CLIENTS = 16
 MIN_REQUESTS = 400
@@ -45,20 +45,22 @@ def is_complete(answer: Answer, stream: bool) -> bool:
 
 
 def test_a_stream_arrives_piece_by_piece(nginx, replicas, model):
-    body = {"model": model, "stream": True, "temperature": 2, "seed": 1, "messages": user("Tell me a long story.")}
+    # Eight choices are one long stream.
+    body = {"model": model, "stream": True, "temperature": 2, "seed": 1, "n": 8, "messages": user("Tell me a story.")}
 
     async def stream_both():
         return await chat(replicas[0].port, body), await chat(nginx.port, body)
 
     direct, proxied = asyncio.run(stream_both())
     assert proxied.headers["content-type"].startswith("text/event-stream")
-    assert [c["choices"] for c in proxied.chunks()] == [c["choices"] for c in direct.chunks()]
-    assert len(proxied.arrivals) > 20
-    # Had it been gathered, it would have come in one or a few pieces, and the first with the last.
-    assert len(proxied.arrivals) > 0.5 * len(direct.arrivals), (len(proxied.arrivals), len(direct.arrivals))
-    assert proxied.arrivals[2] < 0.5 * proxied.arrivals[-1], proxied.arrivals
+    assert texts(proxied.chunks()) == texts(direct.chunks())
+    # Had it been gathered, it would have come in one piece or a few, and the first late. Two pieces that leave Maru at
+    # the same moment may travel as one.
+    assert len(proxied.arrivals) > len(direct.arrivals) / 5, (len(proxied.arrivals), len(direct.arrivals))
+    whole = proxied.arrivals[-1]
+    assert proxied.arrivals[0] < whole / 2, proxied.arrivals
     gaps = [later - earlier for earlier, later in zip(proxied.arrivals, proxied.arrivals[1:])]
-    assert max(gaps) < 0.5 * proxied.arrivals[-1], sorted(gaps)[-5:]
+    assert max(gaps) < whole / 2, sorted(gaps)[-5:]
 
 
 def test_both_replicas_are_used(nginx, model):
