@@ -80,11 +80,18 @@ def test_what_a_replica_says_of_a_fault_comes_through(nginx, model):
     assert answer.headers["x-request-id"] == "through-nginx"
 
 
-def test_a_body_over_marus_limit_is_answered_by_maru(nginx, model):
-    body = {"model": model, "messages": user("x" * (5 << 20))}
-    answer = asyncio.run(chat(nginx.port, body))
-    assert answer.status == 413
-    assert answer.json()["error"]["type"] == "invalid_request_error"
+def test_a_body_over_the_limit_is_refused_in_openais_words(nginx, model):
+    for length in (5 << 20, 64 << 20):
+        answer = asyncio.run(chat(nginx.port, {"model": model, "messages": user("x" * length)}))
+        assert answer.status == 413
+        assert answer.json()["error"]["type"] == "invalid_request_error"
+        assert set(answer.json()["error"]) == {"message", "type", "param", "code"}
+
+
+def test_a_body_just_below_the_limit_reaches_a_replica(nginx, model):
+    answer = asyncio.run(chat(nginx.port, {"model": model, "messages": user("x" * ((4 << 20) - 1000))}))
+    assert answer.status == 400
+    assert answer.json()["error"]["param"].startswith("messages")
 
 
 def test_clients_killed_behind_nginx_leave_nothing(nginx, replicas, model):
