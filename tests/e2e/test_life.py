@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 
-from harness.server import PATIENCE_S, ROOT, Maru, binary, clean_environment
+from harness.server import PATIENCE_S, ROOT, Maru, binary, clean_environment, free_port
 from harness.wire import Connection, chat, finish_reasons, request, texts, user
 
 README_PORT = 8000
@@ -129,3 +129,23 @@ def test_a_wrong_setting_is_told_before_a_port_is_bound():
     assert ran.returncode not in (0, 101), ran
     told = (ran.stderr + ran.stdout).decode().lower()
     assert "port" in told or "no_such_key" in told, told
+
+
+def test_health_is_asked_without_curl(server):
+    def ask(port: int) -> int:
+        command = [str(binary()), "health", "--port", str(port)]
+        return subprocess.run(command, capture_output=True, timeout=PATIENCE_S, env=clean_environment()).returncode
+
+    assert ask(server.port) == 0
+    assert ask(free_port()) == 1
+
+
+def test_keys_guard_all_but_the_probes(keyed_server):
+    async def statuses(headers: dict[str, str]) -> dict[str, int]:
+        paths = ["/live", "/ready", "/health", "/version", "/v1/models", "/v1/nothing", "/", "//v1/models"]
+        return {path: (await request(keyed_server.port, "GET", path, headers=headers)).status for path in paths}
+
+    closed = asyncio.run(statuses({}))
+    assert {path for path, status in closed.items() if status != 401} == {"/live", "/ready", "/health", "/version"}
+    opened = asyncio.run(statuses({"authorization": "Bearer sk-two"}))
+    assert opened["/v1/models"] == 200 and opened["/v1/nothing"] == 404
