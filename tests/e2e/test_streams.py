@@ -8,6 +8,9 @@ NUM_CLIENTS = 64
 # At temperature 2 the demo model seldom finds the end of its answer, so that these streams run long.
 LONG = {"temperature": 2, "messages": user("Tell me a long story. 긴 이야기를 들려줘.")}
 
+# More sequences than run at once, so that some still wait when their client goes.
+CROWD = LONG | {"n": 4}
+
 
 def test_sixty_four_streams_all_end_with_a_finish_reason(server, model):
     async def all_at_once():
@@ -42,7 +45,7 @@ def test_sixty_four_clients_killed_in_mid_stream_leave_nothing(server, model):
     async def start_and_read_some(seed: int) -> tuple[Connection, bool]:
         """A connection that has some of its answer, and whether more is to come."""
         connection = await Connection(server.port).__aenter__()
-        await connection.send("POST", "/v1/chat/completions", {"model": model, "stream": True, "seed": seed} | LONG)
+        await connection.send("POST", "/v1/chat/completions", {"model": model, "stream": True, "seed": seed} | CROWD)
         answer = await connection.receive_head()
         assert answer.status == 200
         for _ in range(1 + seed % 4):
@@ -65,7 +68,7 @@ def test_sixty_four_clients_killed_in_mid_stream_leave_nothing(server, model):
 def test_sixty_four_clients_killed_while_they_wait_for_a_whole_answer_leave_nothing(server, model):
     async def start(seed: int) -> Connection:
         connection = await Connection(server.port).__aenter__()
-        await connection.send("POST", "/v1/chat/completions", {"model": model, "seed": seed} | LONG)
+        await connection.send("POST", "/v1/chat/completions", {"model": model, "seed": seed} | CROWD)
         return connection
 
     async def kill_all():
