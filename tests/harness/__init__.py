@@ -1,0 +1,1 @@
+"""What the suites that drive the real binary share: starting it, and talking to it over a bare socket."""
