@@ -21,9 +21,9 @@ pub struct ModelConfig {
     /// How keys and values are kept: `f32`, `bf16`, or `auto`, which is `bf16` for a model in bf16
     /// weights and `f32` otherwise. The `reference` backend has only `f32`.
     pub kv_cache_dtype: KvDtypeChoice,
-    /// Memory for keys and values, in bytes or as "512MiB" or "4GiB"; without it half of the
-    /// memory that the weights leave free, and never more than all sequences at full
-    /// length can use.
+    /// Memory for keys and values, in bytes or as "512MiB" or "4GiB"; without it as much as the
+    /// weights take, but at least 128 MiB; at most half of the memory that they leave free, and never
+    /// more than all sequences at full length can use.
     pub kv_cache_memory: Option<ByteSize>,
     /// Tokens per block of the KV cache: a power of two from 1 to 256.
     pub block_size: u32,

@@ -9,6 +9,8 @@ pub struct KvSizing {
     pub kv_cache_memory: Option<u64>,
     /// Memory that the weights leave free, in bytes; none if the system does not say.
     pub available_memory: Option<u64>,
+    /// Memory of the weights, in bytes.
+    pub weight_bytes: u64,
     /// Bytes of one block over all layers.
     pub block_bytes: u64,
     /// Tokens per block.
@@ -21,12 +23,16 @@ pub struct KvSizing {
 
 /// Without a setting the cache takes one part in this many of the available memory.
 const SHARE_OF_AVAILABLE: u64 = 2;
+/// Without a setting the cache is no larger than the weights, but a small model may have this many bytes. All of it
+/// is touched at start, which can take seconds per GiB: a pool out of proportion makes every start slow.
+const SMALL_CACHE: u64 = 128 << 20;
 /// Taken as available where the system does not say.
 const ASSUMED_AVAILABLE: u64 = 2 << 30;
 
 impl KvSizing {
     /// The number of blocks: what the memory holds, and no more than all sequences at full length
-    /// use.
+    /// use. Without a setting the memory is in proportion to the weights, but holds at least one
+    /// sequence of full length wherever half of the available memory does.
     ///
     /// # Errors
     /// [`LoadError::KvCacheTooSmall`] if one sequence of full length does not fit.
@@ -34,8 +40,10 @@ impl KvSizing {
         let block_size = u64::from(self.block_size);
         let block_bytes = self.block_bytes.max(1);
         let share = self.available_memory.unwrap_or(ASSUMED_AVAILABLE) / SHARE_OF_AVAILABLE;
-        let memory = self.kv_cache_memory.unwrap_or(share);
         let blocks_per_seq = u64::from(self.max_model_len).div_ceil(block_size);
+        let one_sequence = blocks_per_seq.saturating_mul(block_bytes);
+        let in_proportion = self.weight_bytes.max(SMALL_CACHE).max(one_sequence);
+        let memory = self.kv_cache_memory.unwrap_or(share.min(in_proportion));
         let affordable = memory / block_bytes;
         if affordable < blocks_per_seq {
             return Err(LoadError::KvCacheTooSmall {
@@ -43,7 +51,7 @@ impl KvSizing {
                 bytes_per_token: block_bytes.div_ceil(block_size),
                 max_tokens: affordable * block_size,
                 max_model_len: self.max_model_len,
-                needed: blocks_per_seq.saturating_mul(block_bytes),
+                needed: one_sequence,
             });
         }
         let useful = blocks_per_seq * u64::from(self.max_num_seqs.max(1));
@@ -61,6 +69,7 @@ mod tests {
     const SIZING: KvSizing = KvSizing {
         kv_cache_memory: None,
         available_memory: Some(2 * 1000 * 64),
+        weight_bytes: u64::MAX,
         block_bytes: 64,
         block_size: 16,
         max_num_seqs: 1000,
@@ -75,6 +84,18 @@ mod tests {
     #[test]
     fn the_setting_stands_above_the_share() {
         assert_eq!(KvSizing { kv_cache_memory: Some(64 * 77 + 63), ..SIZING }.num_blocks().unwrap(), 77);
+        let small = KvSizing { kv_cache_memory: Some(64 * 77), weight_bytes: 1, ..SIZING };
+        assert_eq!(small.num_blocks().unwrap(), 77);
+    }
+
+    #[test]
+    fn without_a_setting_the_cache_is_in_proportion_to_the_weights() {
+        let roomy = KvSizing { available_memory: Some(1 << 40), max_num_seqs: u32::MAX, ..SIZING };
+        let blocks = |sizing: KvSizing| u64::from(sizing.num_blocks().unwrap());
+        assert_eq!(blocks(KvSizing { weight_bytes: 1 << 30, ..roomy }), (1 << 30) / 64);
+        assert_eq!(blocks(KvSizing { weight_bytes: 1 << 20, ..roomy }), SMALL_CACHE / 64);
+        let long = KvSizing { weight_bytes: 0, max_model_len: 1 << 26, block_bytes: 64, ..roomy };
+        assert_eq!(blocks(long), (1 << 26) / 16, "one sequence of full length fits all the same");
     }
 
     #[test]
@@ -97,6 +118,7 @@ mod tests {
         let absurd = KvSizing {
             kv_cache_memory: Some(u64::MAX),
             available_memory: None,
+            weight_bytes: u64::MAX,
             block_bytes: 0,
             block_size: 1,
             max_num_seqs: u32::MAX,

@@ -165,6 +165,7 @@ impl Plan<'_> {
         let sizing = KvSizing {
             kv_cache_memory: self.config.kv_cache_memory.map(|size| size.0),
             available_memory: available_memory().map(|bytes| bytes.saturating_sub(weight_bytes)),
+            weight_bytes,
             block_bytes,
             block_size: layout.block_size,
             max_num_seqs: self.max_num_seqs,
