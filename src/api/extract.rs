@@ -14,6 +14,12 @@ use super::config::seconds;
 use super::error::{ApiError, shown};
 use super::state::AppState;
 
+/// How long the rest of a refused body is read on, so that the client gets to see the refusal: closing a socket with
+/// unread data resets the connection, and the answer is lost on its way.
+const LINGER: Duration = Duration::from_secs(2);
+/// Most of a refused body that is read on.
+const LINGER_BYTES: u64 = 64 << 20;
+
 /// The members of the JSON object that a request carries.
 #[derive(Debug)]
 pub(super) struct JsonObject(pub(super) Map<String, Value>);
@@ -24,10 +30,20 @@ impl FromRequest<Arc<AppState>> for JsonObject {
     async fn from_request(request: Request, state: &Arc<AppState>) -> Result<Self, ApiError> {
         let config = &state.config;
         expect_json(request.headers())?;
-        let read = read_bounded(request.into_body(), config.max_body_bytes, seconds(config.body_timeout_s));
-        let bytes = tokio::time::timeout(seconds(config.request_timeout_s), read)
-            .await
-            .map_err(|_| ApiError::body_timeout())??;
+        // A client that asked first whether to send its body is told no, and sends nothing.
+        let asks_first = request.headers().contains_key(header::EXPECT);
+        let mut body = request.into_body();
+        let read = read_bounded(&mut body, config.max_body_bytes, seconds(config.body_timeout_s));
+        let bytes = match tokio::time::timeout(seconds(config.request_timeout_s), read).await {
+            Ok(Ok(bytes)) => bytes,
+            Ok(Err(refused)) => {
+                if !asks_first {
+                    tokio::spawn(tokio::time::timeout(LINGER, discard(body)));
+                }
+                return Err(refused);
+            }
+            Err(_) => return Err(ApiError::body_timeout()),
+        };
         if bytes.is_empty() {
             return Err(ApiError::invalid_json("it is empty"));
         }
@@ -63,7 +79,7 @@ fn expect_json(headers: &HeaderMap) -> Result<(), ApiError> {
 }
 
 /// Reads a body of at most `max` bytes that never pauses for longer than `pause`.
-async fn read_bounded(mut body: Body, max: usize, pause: Duration) -> Result<Vec<u8>, ApiError> {
+async fn read_bounded(body: &mut Body, max: usize, pause: Duration) -> Result<Vec<u8>, ApiError> {
     if body.size_hint().lower() > max as u64 {
         return Err(ApiError::body_too_large(max));
     }
@@ -78,5 +94,15 @@ async fn read_bounded(mut body: Body, max: usize, pause: Duration) -> Result<Vec
             return Err(ApiError::body_too_large(max));
         }
         bytes.extend_from_slice(&piece);
+    }
+}
+
+/// Reads on and forgets, until the end or [`LINGER_BYTES`].
+async fn discard(mut body: Body) {
+    let mut left = LINGER_BYTES;
+    while let Some(Ok(frame)) = body.frame().await {
+        let length = frame.data_ref().map_or(0, |piece| piece.len() as u64);
+        let Some(rest) = left.checked_sub(length) else { return };
+        left = rest;
     }
 }

@@ -150,6 +150,24 @@ async fn a_declared_body_over_the_limit_is_refused_unread() {
 }
 
 #[tokio::test]
+async fn a_client_that_sends_all_of_a_body_over_the_limit_still_reads_the_refusal() {
+    let config = ServerConfig { max_body_bytes: 64 << 10, ..prompt_drain() };
+    let running = Running::start(Script::saying("hi"), config).await;
+    let body = "x".repeat(8 << 20);
+    let head = "POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-type: application/json";
+    let declared = format!("{head}\r\ncontent-length: {}\r\n\r\n{body}", body.len());
+    let chunked =
+        format!("{head}\r\ntransfer-encoding: chunked\r\n\r\n{:x}\r\n{body}\r\n0\r\n\r\n", body.len());
+    for request in [declared, chunked] {
+        let mut client = running.connect().await;
+        client.send(&request).await;
+        let response = client.response().await;
+        assert_eq!(response.status, 413);
+        assert!(response.body.contains("\"code\":\"request_too_large\""));
+    }
+}
+
+#[tokio::test]
 async fn a_client_that_reads_nothing_is_cut_off_and_its_work_aborted() {
     let config = ServerConfig { write_stall_timeout_s: 0.2, ..prompt_drain() };
     // Each token becomes some 300 bytes: far more than the buffers of two sockets hold.
