@@ -5,10 +5,12 @@
     python evaluate.py ../../models/demo --samples 1000   broken characters at temperature 1
     python evaluate.py ../../models/demo --chat           talk to it
 
-The questions of fresh.jsonl were written last and used only to measure; the
-others (--set tuning) also told which wordings the generator lacked. Every question has a deterministic judge: key words, a number, exact text,
-items of a list, or equal JSON. Unless a language is given, the answer has to
-be in the language of the question.
+The questions of blind.jsonl are only measured with, never tuned with. Those of
+the other files told which wordings the generator lacked: fresh.jsonl before the
+last stage of the training, the rest (tuning) before all of them. Every question
+has a deterministic judge: key words, a number, exact text, items of a list, or
+equal JSON. Unless a language is given, the answer has to be in the language of
+the question.
 """
 
 import argparse
@@ -25,6 +27,7 @@ from generate import EVALUATION, conversations, held_out, plain
 from model import Model
 from topics.world import LISTS
 
+SETS = ("tuning", "fresh", "blind")
 FREE_LANGUAGE = {"arithmetic", "counting", "json", "lists"}
 
 
@@ -82,14 +85,15 @@ def right(question: dict, answer: str) -> bool:
 
 def questions(only: str):
     for file in sorted(EVALUATION.glob("*.jsonl")):
-        if only == "all" or (file.stem == "fresh") == (only == "fresh"):
+        name = file.stem if file.stem in SETS else "tuning"
+        if only in ("all", name):
             for line in file.read_text().splitlines():
-                yield json.loads(line)
+                yield name, json.loads(line)
 
 
 def score(answer: Answerer, only: str, verbose: bool):
     table = defaultdict(lambda: [0, 0])
-    for q in questions(only):
+    for name, q in questions(only):
         messages = [{"role": "system", "content": q["system"]}] if "system" in q else []
         for text in q["ask"]:
             messages.append({"role": "user", "content": text})
@@ -97,12 +101,18 @@ def score(answer: Answerer, only: str, verbose: bool):
             messages.append({"role": "assistant", "content": said})
         good = right(q, said)
         for key in (q["topic"], "korean" if language(q["ask"][-1]) == "ko" else "english", "all"):
-            table[key][0] += good
-            table[key][1] += 1
+            for column in (name, "all"):
+                table[key, column][0] += good
+                table[key, column][1] += 1
         if verbose or not good:
-            print("right" if good else "WRONG", q["topic"], "|", " / ".join(q["ask"]), "|", said, flush=True)
-    for key, (good, total) in table.items():
-        print(f"{key:12} {good:4} of {total:4}  {100 * good / total:5.1f} %")
+            print("right" if good else "WRONG", name, q["topic"], "|", " / ".join(q["ask"]), "|", said, flush=True)
+    columns = [c for c in SETS if ("all", c) in table]
+    columns += ["all"] if len(columns) > 1 else []
+    print(" " * 12 + "".join(f"{column:>22}" for column in columns))
+    topics = sorted({key for key, _ in table} - {"english", "korean", "all"})
+    for key in topics + ["english", "korean", "all"]:
+        cells = [table.get((key, column), (0, 0)) for column in columns]
+        print(f"{key:12}" + "".join(f"{f'{good} of {total}':>14}{100 * good / total if total else 0:6.1f} %" for good, total in cells))
 
 
 def overlap(count: int, seed: int):
@@ -140,7 +150,7 @@ def chat(answer: Answerer, temperature: float):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--set", choices=("all", "tuning", "fresh"), default="all")
+    parser.add_argument("--set", choices=("all", *SETS), default="all")
     parser.add_argument("--verbose", action="store_true")
     parser.add_argument("--overlap", type=int)
     parser.add_argument("--seed", type=int, default=100_000)

@@ -16,6 +16,7 @@ from topics.stories import story
 from topics.sums import arithmetic, counting, too_large
 from topics.unknown import unknown
 from topics.vocabulary import CONTRAST_QUESTIONS, CONTRASTS, QUESTIONS, TERMS
+from topics.wordings import add_to
 from topics.world import (ALL_QUESTIONS, CAPITAL_QUESTIONS, CAPITALS, EN_NUMBERS, KO_COUNTS, LIST_QUESTIONS, LISTS,
                           ORDERED, OTHER_NAMES, REVERSE_QUESTIONS)
 
@@ -35,6 +36,8 @@ class Chat:
 
 
 def from_intents(intents):
+    intents = add_to(intents)
+
     def topic(c):
         entry = intents[c.rng.choice(list(intents))]
         question = ask(c.rng, c.ask, entry[c.ask][0])
@@ -72,7 +75,8 @@ def capitals(c):
         asked = c.rng.choice(OTHER_NAMES[asked])
     if c.ask == "en" and c.rng.random() < 0.12:
         asked = asked.lower()
-    return ask(c.rng, c.ask, CAPITAL_QUESTIONS[c.ask], x=asked), answers
+    guess = c.rng.choice(CAPITALS)[1 if c.ask == "en" else 3]
+    return ask(c.rng, c.ask, CAPITAL_QUESTIONS[c.ask], x=asked, z=guess), answers
 
 
 def numbered(words, at):
@@ -124,9 +128,9 @@ def again(c):
 
 
 TOPICS = [
-    (14, from_intents(smalltalk.INTENTS)), (11, from_intents(identity.INTENTS)), (11, from_intents(server.INTENTS)),
-    (10, vocabulary), (34, arithmetic), (3, too_large), (9, capitals), (14, lists), (13, counting), (5, story),
-    (14, json_object), (4, json_array), (11, unknown), (9, recall.tell), (13, recall.recall),
+    (20, from_intents(smalltalk.INTENTS)), (15, from_intents(identity.INTENTS)), (15, from_intents(server.INTENTS)),
+    (10, vocabulary), (28, arithmetic), (3, too_large), (10, capitals), (14, lists), (13, counting), (5, story),
+    (14, json_object), (4, json_array), (17, unknown), (9, recall.tell), (13, recall.recall),
 ]
 DRILLS = [arithmetic, arithmetic, arithmetic, counting, lists, lists, json_object]
 

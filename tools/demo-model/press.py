@@ -17,7 +17,7 @@ from tokenizers import Tokenizer
 from data import batches, never_written
 from model import Model
 
-FLOOR = -20.0  # natural logarithm of the share left to all of them together
+FLOOR = -22.0  # natural logarithm of the share left to all of them together
 
 
 def main():
@@ -35,11 +35,16 @@ def main():
     kept[never] = False
     table = model.transformer.wte.weight.data
     states, shares = [], []
+    generator = torch.Generator().manual_seed(0)
+    written = kept.nonzero()[:, 0]
     stream = batches(tokenizer, seed=9, budget=3500)
     with torch.inference_mode():
-        for _ in range(args.states):
+        for batch in range(args.states):
             ids, _ = next(stream)
-            hidden = model.hidden(ids)[ids > 3]
+            if batch % 2:  # every second batch with wrong tokens in it, as sampling writes them
+                wrong = (torch.rand(ids.shape, generator=generator) < 0.15) & (ids > 3)
+                ids[wrong] = written[torch.randint(len(written), (int(wrong.sum()),), generator=generator)]
+            hidden = model.hidden(ids)[kept[ids] & (ids > 3)]
             states.append(hidden)
             shares.append((hidden @ table[kept].T).logsumexp(-1))
     hidden, whole = torch.cat(states).clone(), torch.cat(shares).clone()
@@ -49,15 +54,20 @@ def main():
     def excess(at):
         return (hidden[at] @ rows.T).logsumexp(-1) - whole[at]
 
-    generator = torch.Generator().manual_seed(0)
-    for _ in range(args.steps):
-        at = torch.randint(len(hidden), (4096,), generator=generator)
+    def everywhere():
+        return torch.cat([excess(at) for at in torch.arange(len(hidden)).split(8192)])
+
+    for step in range(args.steps):
+        if step % 50 == 0:  # half of the states are drawn, half are the worst ones
+            with torch.inference_mode():
+                worst = everywhere().topk(min(2048, len(hidden))).indices.clone()
+        at = torch.cat([torch.randint(len(hidden), (2048,), generator=generator), worst])
         loss = F.relu(excess(at) - FLOOR).square().mean()
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
     with torch.inference_mode():
-        left = torch.cat([excess(at) for at in torch.arange(len(hidden)).split(8192)])
+        left = everywhere()
     table[never] = rows.detach()
     model.save(args.folder)
     print(f"{len(hidden)} states: largest share e^{left.max():.1f}, {int((left > FLOOR + 2).sum())} above e^{FLOOR + 2:.0f}")

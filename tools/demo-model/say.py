@@ -12,7 +12,7 @@ SLOT = re.compile(r"<(\w+)(?::([가-힣]+))?>")
 PARTICLES = {
     "은": "는", "이": "가", "을": "를", "과": "와", "으로": "로", "이란": "란",
     "이에요": "예요", "이야": "야", "이라고": "라고", "이고": "고", "이나": "나",
-    "이라는": "라는", "인": "인", "아": "야", "이라면": "라면", "이요": "요", "이랑": "랑",
+    "이라는": "라는", "인": "인", "아": "야", "이라면": "라면", "이었나": "였나", "이지": "지", "인가": "인가", "이요": "요", "이랑": "랑",
 }
 CLOSED_ENDINGS = set("013678lmnrLMNR")
 
@@ -21,7 +21,7 @@ OPENERS = {
            "Please tell me, ", "Quick question: ", "I have a question. ", "Just curious, ", "Um, ",
            "Sorry, ", "Thanks! ", "Great. ", "Now, ", "And ", "Next question: ", "Another one: ",
            "Excuse me, ", "Hey Maru, ", "Maru, ", "Good. ", "Cool! ", "Hmm, ", "Alright, ",
-           "One more thing, ", "Could you help me? ", "I was wondering, ", "By the way, "],
+           "One more thing, ", "I'd like to ask: ", "Quick one: ", "Sorry to bother you, ", "If I may ask, ", "Oh, and ", "Right, ", "Now then, ", "Here is my question: ", "Tell me, ", "Let me ask you something: ", "Honestly, ", "Hello Maru, ", "Could you help me? ", "I was wondering, ", "By the way, "],
     "ko": ["안녕, ", "안녕하세요. ", "안녕하세요! ", "저기, ", "저기요, ", "혹시 ", "그럼 ", "그러면 ", "음, ",
            "질문 있어요. ", "질문이 있는데요, ", "궁금한 게 있는데, ", "아 ", "자, ", "그리고 ", "고마워. ",
            "좋아요. ", "마루야, ", "실례지만 ", "하나 더, ", "다음 질문. ", "그런데 ", "근데 ", "참, ",

@@ -30,8 +30,13 @@ OTHER_NAMES = {
 
 CAPITAL_QUESTIONS = {
     "en": ["(What is|What's|Which city is|Which is|Name|Tell me|Do you know|Give me|Say) the capital( city| city|||) of <x>?", "(What|Which) (city|town) is the capital of <x>?", "<x>'s capital(| is| city|?|: what is it?| please)", "(Capital|The capital|capital city|Capital city) of <x>(|?| please)", "(Which|What) capital (does <x> have|has <x>|belongs to <x>)?",
-           "(Can|Could) you (tell me|name|give me) the capital( city|) of <x>?", "(I forgot|I need|I want to know|I don't know|Remind me of) the capital( city|) of <x>", "The capital of <x> is (what|which city)?", "(And|What about|How about) the capital of <x>?", "Where is the (government|capital) of <x>?"],
-    "ko": ["<x>(의|) (수도|수도는|수도가) (어디야|어디예요|어디인가요|어디입니까|어디지|어디니|뭐야|뭔가요|어디죠|무엇인가요|알아|알려 줘|말해 줘)?", "<x>(의|) 수도(|는|?|를 알려 줘|를 말해 줘|를 알려 주세요|를 알고 싶어|가 궁금해|가 어딘지 알아?|가 기억 안 나|가 어디더라?|의 이름은?|를 대 봐)", "<x:은> 수도가 (어디야|어디예요|어디인가요|뭐야)?", "(어느|어떤) 도시가 <x>(의|) 수도(야|예요|인가요|입니까)?", "<x>에서 수도(는|가) (어디야|어디예요|어느 도시야)?", "<x>(의|) 수도 이름(이|은) (뭐야|뭐예요|무엇인가요)?"],
+           "(Can|Could) you (tell me|name|give me) the capital( city|) of <x>?", "(I forgot|I need|I want to know|I don't know|Remind me of) the capital( city|) of <x>", "The capital of <x> is (what|which city)?", "(And|What about|How about) the capital of <x>?", "Where is the (government|capital) of <x>?",
+           "(Which|What) city (would|might|could) (be|you call|you name as) the capital of <x>?", "(I am|I'm|We are) (looking for|searching for|trying to remember|asking about|interested in) the capital( city|) of <x>", "<x>'s capital(,| city,| -) (do you know it|can you name it|please tell me|which one is it|what was it|any idea)?",
+           "(I'm|I am|We are) (travelling|traveling|flying|going|moving) to <x>(,|.|;) (what is|what's|which city is|tell me) (the|its) capital(| city| there)?", "(My friend|My sister|A colleague|My teacher) (lives in|comes from|asked about|visited) <x>(,|.) (what is|what's|which city is) (the|its) capital(| city)?",
+           "<x> has which capital( city|)?", "(In|For) <x>, (what is|which city is|what's) the capital( city|)?"],
+    "ko": ["<x>(의|) (수도|수도는|수도가) (어디야|어디예요|어디인가요|어디입니까|어디지|어디니|뭐야|뭔가요|어디죠|무엇인가요|알아|알려 줘|말해 줘)?", "<x>(의|) 수도(|는|?|를 알려 줘|를 말해 줘|를 알려 주세요|를 알고 싶어|가 궁금해|가 어딘지 알아?|가 기억 안 나|가 어디더라?|의 이름은?|를 대 봐)", "<x:은> 수도가 (어디야|어디예요|어디인가요|뭐야)?", "(어느|어떤) 도시가 <x>(의|) 수도(야|예요|인가요|입니까)?", "<x>에서 수도(는|가) (어디야|어디예요|어느 도시야)?", "<x>(의|) 수도 이름(이|은) (뭐야|뭐예요|무엇인가요)?",
+           "<x:으로> (여행|출장|휴가|유학|이민) (가는데|갈 건데|가려고 하는데|왔는데|가요.|가.) (거기 |그 나라 |그곳 |)수도(는|가|) (어디야|어디예요|어디인가요|어딘가요|뭐야|어디지)?", "<x>(의|) 수도(를|가|) (찾고 있어|알아보는 중이야|알고 싶습니다|기억이 안 나요|헷갈려|모르겠어|궁금합니다|배우고 있어|맞혀 봐|말해 볼래)", "<x:이라는> 나라(의|는|) 수도(가|는|) (어디야|뭐야|어디인가요|어디지)?",
+           "<x>(의|) 수도(가|) (<z:이야>|<z:이었나>|<z:이지>|<z:인가>|<z> 맞아|<z> 아니야)?", "(친구가|동생이|가족이) <x>에 (사는데|있는데|갔는데) (거기|그 나라) 수도(가|는|) (어디야|어디지|뭐야|어디예요)?"],
 }
 REVERSE_QUESTIONS = {
     "en": ["<x> is the capital of (which|what) (country|nation)?", "(Of which|Which|What) country is <x> the capital( of|)?", "(Which|What) (country|nation) has <x> as (its|the) capital?", "(Which|What) country's capital is <x>?"],
