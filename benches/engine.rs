@@ -33,10 +33,8 @@ fn step(num_seqs: usize) -> Duration {
     let mut builder = BatchBuilder::new();
     for id in 0..num_seqs as u64 {
         let sequence = NewSequence {
-            prompt: vec![7; 1_000].into(),
-            sampling: SamplingParams::greedy(),
-            max_new_tokens: ROUNDS as u32 + 2,
             stop_token_ids: [1, 2].into(),
+            ..NewSequence::greedy(vec![7; 1_000], ROUNDS as u32 + 2)
         };
         scheduler.add(SequenceId(id), sequence).expect("the pool holds them all");
     }

@@ -251,6 +251,17 @@ impl From<GenerateError> for ApiError {
                 error.retry = Retry::After(RETRY_AFTER);
                 error
             }
+            GenerateError::Overloaded { reason, retry_after_ms } => {
+                let message = format!("The server is busy: {reason}.");
+                let mut error = Self::new(
+                    StatusCode::TOO_MANY_REQUESTS,
+                    "rate_limit_error",
+                    "rate_limit_exceeded",
+                    message,
+                );
+                error.retry = Retry::After(Duration::from_millis(retry_after_ms));
+                error
+            }
             GenerateError::ShuttingDown => Self::shutting_down(),
             GenerateError::Internal(reason) => {
                 tracing::error!(%reason, "a request failed");

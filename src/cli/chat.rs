@@ -160,11 +160,9 @@ async fn reply(
     interrupt: Interrupt,
 ) -> anyhow::Result<String> {
     let request = GenerateRequest {
-        prompt: PromptInput::Chat(conversation.messages.clone()),
         sampling: args.sampling.options(),
-        num_choices: 1,
         max_new_tokens: args.sampling.max_new_tokens,
-        stop: Vec::new(),
+        ..GenerateRequest::new(PromptInput::Chat(conversation.messages.clone()))
     };
     let mut output = std::io::stdout().lock();
     let answer = answer::stream(generator, request, &mut output, interrupt).await?;

@@ -60,11 +60,9 @@ impl GenerateArgs {
             PromptInput::Text(prompt.to_owned())
         };
         GenerateRequest {
-            prompt: input,
             sampling,
-            num_choices: 1,
             max_new_tokens: Some(self.sampling.max_new_tokens.unwrap_or(DEFAULT_MAX_NEW_TOKENS)),
-            stop: Vec::new(),
+            ..GenerateRequest::new(input)
         }
     }
 }

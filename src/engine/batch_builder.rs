@@ -70,15 +70,9 @@ mod tests {
     use super::*;
     use crate::engine::{NewSequence, SequenceId, StepLimits};
     use crate::model::{BlockTables, KvCapacity};
-    use crate::sampling::SamplingParams;
 
     fn sequence(prompt: &[u32]) -> NewSequence {
-        NewSequence {
-            prompt: prompt.into(),
-            sampling: SamplingParams::greedy(),
-            max_new_tokens: 4,
-            stop_token_ids: [].into(),
-        }
+        NewSequence::greedy(prompt, 4)
     }
 
     #[test]

@@ -3,13 +3,13 @@
 /// A sequence was not admitted.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SubmitError {
-    /// As many sequences wait as may wait.
-    #[error("the queue is full: {waiting} sequences are waiting (limit {max})")]
-    QueueFull {
-        /// Sequences waiting now.
-        waiting: usize,
-        /// Most that may wait.
-        max: usize,
+    /// There is more work than the engine can do in time.
+    #[error("{reason}")]
+    Overloaded {
+        /// What is full.
+        reason: Overload,
+        /// When another try has a chance.
+        retry_after_ms: u64,
     },
     /// The prompt and the tokens to generate can never fit the KV pool or the context.
     #[error("the sequence needs {len} tokens, more than the {max} that fit")]
@@ -22,6 +22,37 @@ pub enum SubmitError {
     /// The engine is draining or has stopped.
     #[error("the engine is shutting down")]
     ShuttingDown,
+}
+
+/// Why a sequence is refused for now.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Overload {
+    /// As many sequences wait as may wait.
+    #[error("the queue is full: {waiting} sequences are waiting (limit {max})")]
+    QueueFull {
+        /// Sequences waiting now.
+        waiting: usize,
+        /// Most that may wait.
+        max: usize,
+    },
+    /// The waiting sequences would hold more tokens than may wait.
+    #[error("the queue is full: {waiting} tokens are waiting, this request has {asked} (limit {max})")]
+    QueuedTokens {
+        /// Tokens waiting now.
+        waiting: usize,
+        /// Tokens of this sequence.
+        asked: usize,
+        /// Most that may wait.
+        max: usize,
+    },
+    /// At the measured speed the sequence would wait for longer than it may.
+    #[error("the queue is too long: the wait would be about {expected_ms} ms (limit {max_ms} ms)")]
+    ExpectedWait {
+        /// Expected wait.
+        expected_ms: u64,
+        /// Longest wait allowed.
+        max_ms: u64,
+    },
 }
 
 /// The scheduler cannot take a sequence.

@@ -7,8 +7,8 @@ use std::task::{Context, Poll, ready};
 
 use tokio::sync::mpsc;
 
-use super::{AdmissionError, Command, EnginePulse, QueuedSequence, SequenceId, SubmitError};
-use crate::sampling::SamplingParams;
+use super::{AdmissionError, Command, EnginePulse, Overload, QueuedSequence, SequenceId, SubmitError};
+use crate::sampling::{SamplingParams, TokenLogprobs};
 
 /// A sequence as it is handed to the engine.
 #[derive(Debug, Clone)]
@@ -21,7 +21,36 @@ pub struct NewSequence {
     pub max_new_tokens: u32,
     /// Tokens that end the sequence; they are not part of the output.
     pub stop_token_ids: Arc<[u32]>,
+    /// Who asks; the engine is shared fairly between tenants.
+    pub tenant: TenantId,
+    /// How urgent it is.
+    pub priority: Priority,
+    /// Only sequences with the same salt share cached prefixes.
+    pub cache_salt: Arc<[u8]>,
 }
+
+impl NewSequence {
+    /// A greedy sequence of nobody in particular.
+    pub fn greedy(prompt: impl Into<Arc<[u32]>>, max_new_tokens: u32) -> Self {
+        Self {
+            prompt: prompt.into(),
+            sampling: SamplingParams::greedy(),
+            max_new_tokens,
+            stop_token_ids: Arc::default(),
+            tenant: TenantId::default(),
+            priority: Priority::default(),
+            cache_salt: Arc::default(),
+        }
+    }
+}
+
+/// Number of somebody who asks, such as an API key.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct TenantId(pub u64);
+
+/// How urgent a sequence is: a smaller number goes first. 0 is usual.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Priority(pub i8);
 
 /// What the engine reports of one sequence, in order; exactly one `Finished` or `Failed` comes last.
 #[derive(Debug, Clone, PartialEq)]
@@ -35,17 +64,37 @@ pub enum TokenEvent {
     Token {
         /// Its id.
         token_id: u32,
+        /// How likely it was, if the parameters ask for that.
+        logprobs: Option<Box<TokenLogprobs>>,
     },
     /// The sequence ended well.
     Finished {
         /// Why.
         reason: FinishReason,
+        /// How its guesses fared.
+        drafts: DraftCounts,
     },
     /// The sequence was ended by a fault.
     Failed {
         /// What happened.
         error: SequenceError,
     },
+}
+
+impl TokenEvent {
+    /// The end of a sequence without guesses.
+    pub const fn finished(reason: FinishReason) -> Self {
+        Self::Finished { reason, drafts: DraftCounts { num_accepted: 0, num_rejected: 0 } }
+    }
+}
+
+/// Tokens that were guessed ahead of the model and then checked by it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct DraftCounts {
+    /// Guessed right: they became output.
+    pub num_accepted: u32,
+    /// Guessed wrong.
+    pub num_rejected: u32,
 }
 
 /// Why a sequence ended.
@@ -78,6 +127,16 @@ pub enum SequenceError {
     /// The scheduler did not take the sequence; a handle with the engine's own limits never lets one through.
     #[error(transparent)]
     Refused(#[from] AdmissionError),
+    /// It waited in the queue for longer than a sequence may.
+    #[error("the sequence waited {waited_ms} ms in the queue (limit {max_ms} ms)")]
+    QueueTimeout {
+        /// How long it waited.
+        waited_ms: u64,
+        /// How long it may.
+        max_ms: u64,
+        /// When another try has a chance.
+        retry_after_ms: u64,
+    },
     /// The engine stopped.
     #[error("the engine stopped")]
     EngineStopped,
@@ -91,6 +150,7 @@ impl SequenceError {
             Self::SlowReader { .. } => "slow_reader",
             Self::Model(_) => "model",
             Self::Refused(_) => "refused",
+            Self::QueueTimeout { .. } => "queue_timeout",
             Self::EngineStopped => "engine_stopped",
         }
     }
@@ -133,7 +193,10 @@ impl EngineHandle {
         if self.pulse.is_closing() {
             return Err(SubmitError::ShuttingDown);
         }
-        let queue_full = |waiting| SubmitError::QueueFull { waiting, max: self.limits.max_waiting };
+        let queue_full = |waiting| {
+            let reason = Overload::QueueFull { waiting, max: self.limits.max_waiting };
+            SubmitError::Overloaded { reason, retry_after_ms: 1_000 }
+        };
         let ticket = self.pulse.enter_queue(self.limits.max_waiting).map_err(queue_full)?;
         let id = self.pulse.next_sequence_id();
         // One place more than may be buffered: the last word always finds room.

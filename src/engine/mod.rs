@@ -27,11 +27,12 @@ mod thread;
 
 pub use batch_builder::BatchBuilder;
 pub use command::{Command, QueuedSequence, SequenceId};
-pub use config::EngineConfig;
-pub use error::{AdmissionError, EngineDied, StartError, SubmitError};
+pub use config::{EngineConfig, SpeculationConfig};
+pub use error::{AdmissionError, EngineDied, Overload, StartError, SubmitError};
 pub use fake_runner::FakeRunner;
 pub use handle::{
-    EngineHandle, EngineLimits, FinishReason, NewSequence, SequenceError, TokenEvent, TokenStream,
+    DraftCounts, EngineHandle, EngineLimits, FinishReason, NewSequence, Priority, SequenceError, TenantId,
+    TokenEvent, TokenStream,
 };
 pub use policy::StepLimits;
 pub use pulse::{EnginePulse, QueueTicket};

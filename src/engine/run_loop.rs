@@ -236,7 +236,9 @@ impl RunLoop {
                 self.metrics.corrupted_requests.inc();
                 tracing::error!(sequence = id.0, %error, "a sequence failed");
             }
-            SequenceError::SlowReader { .. } | SequenceError::Refused(_) => {
+            SequenceError::SlowReader { .. }
+            | SequenceError::Refused(_)
+            | SequenceError::QueueTimeout { .. } => {
                 tracing::warn!(sequence = id.0, %error, "a sequence was given up");
             }
             // These concern many sequences and are logged once, where they happen.

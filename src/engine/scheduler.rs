@@ -28,6 +28,8 @@ pub struct Scheduler {
     /// In order of admission.
     running: Vec<Sequence>,
     step_is_open: bool,
+    /// Most prompt tokens of a step in which outputs advance too.
+    max_prefill_tokens: usize,
 }
 
 /// One sequence's part of a step: its tokens `start..start + num_tokens` are computed.
@@ -104,7 +106,13 @@ impl Scheduler {
             waiting: VecDeque::new(),
             running: Vec::new(),
             step_is_open: false,
+            max_prefill_tokens: usize::MAX,
         }
+    }
+
+    /// From now on a step in which outputs advance computes at most this many prompt tokens, at least one.
+    pub fn limit_prefill(&mut self, max_tokens: usize) {
+        self.max_prefill_tokens = max_tokens.max(1);
     }
 
     /// Queues a sequence.
@@ -218,11 +226,11 @@ impl Scheduler {
                 Ok(token_id) => {
                     outcome.num_generated_tokens += 1;
                     if sequence.stops_at(token_id) {
-                        Some(TokenEvent::Finished { reason: FinishReason::StopToken { token_id } })
+                        Some(TokenEvent::finished(FinishReason::StopToken { token_id }))
                     } else {
-                        outcome.events.push((part.id, TokenEvent::Token { token_id }));
+                        outcome.events.push((part.id, TokenEvent::Token { token_id, logprobs: None }));
                         let is_last = sequence.push(token_id);
-                        is_last.then_some(TokenEvent::Finished { reason: FinishReason::Length })
+                        is_last.then_some(TokenEvent::finished(FinishReason::Length))
                     }
                 }
             };

@@ -1,5 +1,4 @@
 use super::*;
-use crate::sampling::SamplingParams;
 
 const CAPACITY: KvCapacity = KvCapacity { num_blocks: 8, block_size: 4 };
 
@@ -8,12 +7,8 @@ fn scheduler(max_num_seqs: usize, max_num_batched_tokens: usize) -> Scheduler {
 }
 
 fn sequence(num_prompt: u32, max_new_tokens: u32) -> NewSequence {
-    NewSequence {
-        prompt: (0..num_prompt).collect(),
-        sampling: SamplingParams::greedy(),
-        max_new_tokens,
-        stop_token_ids: [99].into(),
-    }
+    let prompt: Vec<u32> = (0..num_prompt).collect();
+    NewSequence { stop_token_ids: [99].into(), ..NewSequence::greedy(prompt, max_new_tokens) }
 }
 
 fn add(scheduler: &mut Scheduler, id: u64, num_prompt: u32, max_new_tokens: u32) {
@@ -44,10 +39,7 @@ fn a_long_prompt_is_computed_in_pieces_around_running_outputs() {
     let (plan, outcome) = step(&mut scheduler, 7);
     assert_eq!(parts(&plan), [(0, 4, 1, true), (1, 6, 2, true)]);
     assert_eq!(outcome.num_prompt_tokens, 8);
-    assert_eq!(
-        outcome.events.last(),
-        Some(&(SequenceId(1), TokenEvent::Finished { reason: FinishReason::Length }))
-    );
+    assert_eq!(outcome.events.last(), Some(&(SequenceId(1), TokenEvent::finished(FinishReason::Length))));
     assert!(scheduler.sequence(SequenceId(1)).is_none());
 }
 
@@ -58,7 +50,7 @@ fn a_stop_token_ends_a_sequence_and_is_no_output() {
     step(&mut scheduler, 7);
     let (_, outcome) = step(&mut scheduler, 99);
     let reason = FinishReason::StopToken { token_id: 99 };
-    assert_eq!(outcome.events, [(SequenceId(0), TokenEvent::Finished { reason })]);
+    assert_eq!(outcome.events, [(SequenceId(0), TokenEvent::finished(reason))]);
     assert_eq!((outcome.num_generated_tokens, scheduler.pool().num_used()), (1, 0));
     assert!(!scheduler.has_work());
 }
@@ -143,7 +135,7 @@ fn invalid_logits_end_their_own_sequence_only() {
     let plan = scheduler.schedule();
     let outcome = scheduler.commit(&plan, &[Err(SampleError::Invalid), Ok(5)]);
     let failed = TokenEvent::Failed { error: SequenceError::InvalidLogits };
-    let token = TokenEvent::Token { token_id: 5 };
+    let token = TokenEvent::Token { token_id: 5, logprobs: None };
     assert_eq!(outcome.events, [(SequenceId(0), failed), (SequenceId(1), token)]);
     assert_eq!(scheduler.running().len(), 1);
 }

@@ -13,12 +13,14 @@ pub struct SamplingParams {
     pub seed: u64,
     /// Which of a request's choices this is: part of the generator's key.
     pub choice_index: u32,
+    /// Report each token's log probability with this many of the most likely tokens; none reports nothing.
+    pub logprobs: Option<u8>,
 }
 
 impl SamplingParams {
     /// Greedy decoding: the most likely token, ties to the lowest id.
     pub fn greedy() -> Self {
-        Self { temperature: 0.0, top_k: 0, top_p: 1.0, seed: 0, choice_index: 0 }
+        Self { temperature: 0.0, top_k: 0, top_p: 1.0, seed: 0, choice_index: 0, logprobs: None }
     }
 
     /// Whether the most likely token is always taken.

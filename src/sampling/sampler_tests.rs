@@ -3,7 +3,7 @@ use proptest::prelude::*;
 use super::*;
 
 fn params(temperature: f32, top_k: u32, top_p: f32) -> SamplingParams {
-    SamplingParams { temperature, top_k, top_p, seed: 11, choice_index: 0 }
+    SamplingParams { temperature, top_k, top_p, seed: 11, choice_index: 0, logprobs: None }
 }
 
 fn sample(logits: &[f32], params: &SamplingParams, position: u64) -> Result<u32, SampleError> {

@@ -32,6 +32,14 @@ pub enum GenerateError {
         /// Most that may wait.
         max: usize,
     },
+    /// The engine has more work than it can do in time.
+    #[error("{reason}")]
+    Overloaded {
+        /// What is full, with the numbers.
+        reason: String,
+        /// When another try has a chance.
+        retry_after_ms: u64,
+    },
     /// The server is stopping.
     #[error("the server is shutting down")]
     ShuttingDown,

@@ -107,6 +107,9 @@ impl Shared {
                 sampling: crate::sampling::SamplingParams { choice_index, ..sampling.clone() },
                 max_new_tokens,
                 stop_token_ids: Arc::clone(self.text.stop_token_ids()),
+                tenant: request.tenant,
+                priority: request.priority,
+                cache_salt: Arc::clone(&request.cache_salt),
             };
             let events = self.engine.submit(sequence).map_err(|error| refusal(error, prompt.len()))?;
             let clock = Clock::new(Arc::clone(&self.metrics), arrival);
@@ -166,7 +169,9 @@ impl Drop for Waiting<'_> {
 
 fn refusal(error: SubmitError, num_prompt_tokens: usize) -> GenerateError {
     match error {
-        SubmitError::QueueFull { waiting, max } => GenerateError::Busy { waiting, max },
+        SubmitError::Overloaded { reason, retry_after_ms } => {
+            GenerateError::Overloaded { reason: reason.to_string(), retry_after_ms }
+        }
         SubmitError::PromptTooLong { max, .. } => {
             GenerateError::ContextLengthExceeded { num_prompt_tokens, max_model_len: max }
         }
@@ -179,7 +184,7 @@ fn rejection(error: &GenerateError) -> &'static str {
     match error {
         GenerateError::Invalid(_) => "invalid",
         GenerateError::ContextLengthExceeded { .. } => "context_length",
-        GenerateError::Busy { .. } => "queue_full",
+        GenerateError::Busy { .. } | GenerateError::Overloaded { .. } => "queue_full",
         GenerateError::ShuttingDown => "shutting_down",
         GenerateError::Internal(_) => "internal",
     }

@@ -16,7 +16,7 @@ pub use generator::Generator;
 pub use output::{ChoiceUsage, DeltaKind, OutputDelta, OutputFinish};
 pub use request::{GenerateRequest, PromptInput, SamplingOptions};
 
-pub use crate::engine::{EnginePulse, SequenceError};
+pub use crate::engine::{EnginePulse, Priority, SequenceError, TenantId};
 pub use crate::text::{ChatMessage, GenerationDefaults};
 
 #[cfg(test)]

@@ -130,6 +130,7 @@ pub(super) fn complete_sampling(
         top_p: options.top_p.or(defaults.top_p).unwrap_or(1.0),
         seed,
         choice_index: 0,
+        logprobs: None,
     }
 }
 
@@ -154,7 +155,8 @@ mod tests {
         let defaults = GenerationDefaults { temperature: Some(0.6), top_p: Some(0.95), top_k: None };
         let asked = SamplingOptions { temperature: Some(0.0), ..SamplingOptions::default() };
         let sampling = complete_sampling(&asked, &defaults, 7);
-        let expected = SamplingParams { temperature: 0.0, top_k: 0, top_p: 0.95, seed: 7, choice_index: 0 };
+        let expected =
+            SamplingParams { temperature: 0.0, top_k: 0, top_p: 0.95, seed: 7, ..SamplingParams::greedy() };
         assert_eq!(sampling, expected);
         let plain = complete_sampling(&SamplingOptions::default(), &GenerationDefaults::default(), 7);
         assert_eq!((plain.temperature, plain.top_k, plain.top_p), (1.0, 0, 1.0));

@@ -1,5 +1,8 @@
 //! What a client asks for, free of any wire format.
 
+use std::sync::Arc;
+
+use crate::engine::{Priority, TenantId};
 use crate::text::ChatMessage;
 
 /// A request for generated text, checked as far as that is possible without the model.
@@ -15,6 +18,28 @@ pub struct GenerateRequest {
     pub max_new_tokens: Option<u32>,
     /// Strings that end the output; they are not part of it.
     pub stop: Vec<String>,
+    /// Who asks; the engine is shared fairly between tenants.
+    pub tenant: TenantId,
+    /// How urgent it is.
+    pub priority: Priority,
+    /// Only requests with the same salt share cached prefixes.
+    pub cache_salt: Arc<[u8]>,
+}
+
+impl GenerateRequest {
+    /// A request of nobody in particular for one choice that is as long as fits.
+    pub fn new(prompt: PromptInput) -> Self {
+        Self {
+            prompt,
+            sampling: SamplingOptions::default(),
+            num_choices: 1,
+            max_new_tokens: None,
+            stop: Vec::new(),
+            tenant: TenantId::default(),
+            priority: Priority::default(),
+            cache_salt: Arc::default(),
+        }
+    }
 }
 
 /// The prompt in the form the client gave.

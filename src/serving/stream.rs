@@ -53,7 +53,7 @@ impl Choice {
                     deltas.push_back(DeltaKind::Started);
                 }
             }
-            TokenEvent::Token { token_id } => {
+            TokenEvent::Token { token_id, .. } => {
                 self.usage.num_output_tokens += 1;
                 self.clock.mark_token();
                 let piece = self.text.push(token_id);
@@ -62,7 +62,7 @@ impl Choice {
                     self.finish(OutputFinish::Stop, deltas);
                 }
             }
-            TokenEvent::Finished { reason } => {
+            TokenEvent::Finished { reason, .. } => {
                 let reason = match reason {
                     FinishReason::StopToken { .. } => {
                         self.usage.num_output_tokens += 1;

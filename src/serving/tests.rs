@@ -104,11 +104,11 @@ fn replay(
                 let send = |event| events.blocking_send(event).is_ok();
                 let play = |tokens: Vec<u32>| {
                     send(TokenEvent::Scheduled { num_cached_tokens: choice });
-                    tokens.into_iter().all(|token_id| send(TokenEvent::Token { token_id }))
+                    tokens.into_iter().all(|token_id| send(TokenEvent::Token { token_id, logprobs: None }))
                 };
                 match script(choice) {
                     Script::Whole(tokens, reason) => {
-                        let _ = play(tokens) && send(TokenEvent::Finished { reason });
+                        let _ = play(tokens) && send(TokenEvent::finished(reason));
                     }
                     Script::Fails(tokens, error) => {
                         let _ = play(tokens) && send(TokenEvent::Failed { error });
@@ -140,13 +140,7 @@ fn run<T>(future: impl Future<Output = T>) -> T {
 }
 
 fn request(content: &str) -> GenerateRequest {
-    GenerateRequest {
-        prompt: PromptInput::Chat(vec![ChatMessage::new("user", content)]),
-        sampling: SamplingOptions::default(),
-        num_choices: 1,
-        max_new_tokens: None,
-        stop: Vec::new(),
-    }
+    GenerateRequest::new(PromptInput::Chat(vec![ChatMessage::new("user", content)]))
 }
 
 fn tokens(text: &str) -> Vec<u32> {
@@ -220,7 +214,14 @@ fn the_engine_gets_the_rendered_prompt_and_complete_parameters() {
         drop(generation.collect().await.expect("no fault"));
         let expected = |choice_index| Seen::Submitted {
             prompt: prompt.clone(),
-            sampling: SamplingParams { temperature: 0.5, top_k: 4, top_p: 1.0, seed: 9, choice_index },
+            sampling: SamplingParams {
+                temperature: 0.5,
+                top_k: 4,
+                top_p: 1.0,
+                seed: 9,
+                choice_index,
+                logprobs: None,
+            },
             max_new_tokens: 7,
             stop_token_ids: vec![END_OF_TURN],
         };

@@ -119,12 +119,10 @@ async fn play(script: &Script, queued: QueuedSequence) -> Option<QueuedSequence>
     let choice = queued.sequence.sampling.choice_index as usize;
     let text = &script.texts[choice.min(script.texts.len() - 1)];
     let mut all = vec![TokenEvent::Scheduled { num_cached_tokens: script.num_cached_tokens }];
-    all.extend(text.bytes().map(|byte| TokenEvent::Token { token_id: token_of(byte) }));
+    all.extend(text.bytes().map(|byte| TokenEvent::Token { token_id: token_of(byte), logprobs: None }));
     match &script.end {
-        End::Stop => {
-            all.push(TokenEvent::Finished { reason: FinishReason::StopToken { token_id: END_OF_TURN } })
-        }
-        End::Length => all.push(TokenEvent::Finished { reason: FinishReason::Length }),
+        End::Stop => all.push(TokenEvent::finished(FinishReason::StopToken { token_id: END_OF_TURN })),
+        End::Length => all.push(TokenEvent::finished(FinishReason::Length)),
         End::Fault(error) => all.push(TokenEvent::Failed { error: error.clone() }),
         End::Never | End::StopAfter(_) => {}
     }
@@ -136,7 +134,7 @@ async fn play(script: &Script, queued: QueuedSequence) -> Option<QueuedSequence>
     }
     if let End::StopAfter(gate) = &script.end {
         gate.clone().wait_for(|open| *open).await.expect("the test holds the gate");
-        let stop = TokenEvent::Finished { reason: FinishReason::StopToken { token_id: END_OF_TURN } };
+        let stop = TokenEvent::finished(FinishReason::StopToken { token_id: END_OF_TURN });
         queued.events.send(stop).await.expect("the reader waits");
     }
     matches!(script.end, End::Never).then_some(queued)

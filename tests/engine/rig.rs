@@ -118,15 +118,20 @@ pub(crate) fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
 }
 
 pub(crate) fn config() -> EngineConfig {
-    EngineConfig { max_num_seqs: 4, max_num_batched_tokens: 4, max_waiting: 100, max_buffered_events: 500 }
+    EngineConfig {
+        max_num_seqs: 4,
+        max_num_batched_tokens: 4,
+        max_waiting: 100,
+        max_buffered_events: 500,
+        ..EngineConfig::default()
+    }
 }
 
 /// A sequence without stop tokens, so that it has exactly `max_new_tokens` tokens.
 pub(crate) fn sequence(num_prompt: u32, max_new_tokens: u32, seed: u64) -> NewSequence {
+    let prompt: Vec<u32> = (0..num_prompt).map(|i| (i * 7 + seed as u32) % VOCAB_SIZE as u32).collect();
     NewSequence {
-        prompt: (0..num_prompt).map(|i| (i * 7 + seed as u32) % VOCAB_SIZE as u32).collect(),
         sampling: SamplingParams { temperature: 1.0, seed, ..SamplingParams::greedy() },
-        max_new_tokens,
-        stop_token_ids: [].into(),
+        ..NewSequence::greedy(prompt, max_new_tokens)
     }
 }

@@ -88,13 +88,14 @@ fn sequence(dice: &mut Dice, pool_tokens: usize) -> NewSequence {
             top_p: [1.0, 0.9, 0.5][dice.between(0, 2)],
             seed: dice.next() % 4,
             choice_index: dice.between(0, 2) as u32,
+            logprobs: None,
         }
     };
+    let prompt: Vec<u32> = (0..num_prompt).map(|_| dice.between(0, VOCAB_SIZE - 1) as u32).collect();
     NewSequence {
-        prompt: (0..num_prompt).map(|_| dice.between(0, VOCAB_SIZE - 1) as u32).collect(),
         sampling,
-        max_new_tokens: (total - num_prompt) as u32,
         stop_token_ids: (0..dice.between(0, 2)).map(|_| dice.between(0, VOCAB_SIZE - 1) as u32).collect(),
+        ..NewSequence::greedy(prompt, (total - num_prompt) as u32)
     }
 }
 

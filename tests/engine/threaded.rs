@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use maru::engine::{
-    AdmissionError, Engine, EngineConfig, FakeRunner, FinishReason, NewSequence, SequenceError, StartError,
-    SubmitError, TokenEvent, TokenStream,
+    AdmissionError, Engine, EngineConfig, FakeRunner, FinishReason, NewSequence, Overload, SequenceError,
+    StartError, SubmitError, TokenEvent, TokenStream,
 };
 use maru::model::KvCapacity;
 use maru::telemetry::{CacheInfo, Metrics};
@@ -26,7 +26,7 @@ async fn read(stream: &mut TokenStream) -> (Vec<u32>, TokenEvent) {
             TokenEvent::Scheduled { num_cached_tokens } => {
                 assert_eq!((num_cached_tokens, tokens.len()), (0, 0))
             }
-            TokenEvent::Token { token_id } => tokens.push(token_id),
+            TokenEvent::Token { token_id, .. } => tokens.push(token_id),
             last => {
                 assert_eq!(stream.next().await, None, "nothing follows the last event");
                 return (tokens, last);
@@ -36,7 +36,7 @@ async fn read(stream: &mut TokenStream) -> (Vec<u32>, TokenEvent) {
     panic!("the stream ended without a last event");
 }
 
-const LENGTH: TokenEvent = TokenEvent::Finished { reason: FinishReason::Length };
+const LENGTH: TokenEvent = TokenEvent::finished(FinishReason::Length);
 
 #[tokio::test]
 async fn sixty_four_streams_at_once_each_read_what_they_would_alone() {
@@ -52,7 +52,7 @@ async fn sixty_four_streams_at_once_each_read_what_they_would_alone() {
     for (sequence, stream) in sequences.iter().zip(&mut streams) {
         let expected = oracle::expect(sequence, VOCAB_SIZE);
         num_generated += expected.tokens.len() + usize::from(expected.reason != FinishReason::Length);
-        let last = TokenEvent::Finished { reason: expected.reason };
+        let last = TokenEvent::finished(expected.reason);
         assert_eq!(read(stream).await, (expected.tokens, last));
     }
     rig.await_idle();
@@ -158,13 +158,10 @@ async fn read_by_habit(sequence: NewSequence, mut stream: TokenStream, habit: Ha
     for _ in 0..limit {
         match stream.next().await.expect("an end comes before nothing") {
             TokenEvent::Scheduled { .. } => {}
-            TokenEvent::Token { token_id } => tokens.push(token_id),
+            TokenEvent::Token { token_id, .. } => tokens.push(token_id),
             last => {
                 let expected = oracle::expect(&sequence, VOCAB_SIZE);
-                assert_eq!(
-                    (tokens, last),
-                    (expected.tokens, TokenEvent::Finished { reason: expected.reason })
-                );
+                assert_eq!((tokens, last), (expected.tokens, TokenEvent::finished(expected.reason)));
                 return true;
             }
         }
@@ -350,7 +347,8 @@ async fn a_full_queue_refuses_with_numbers_and_takes_again_when_there_is_room() 
     eventually("the first one left the queue", || pulse.num_waiting() == 0);
     let mut waiting = [rig.submit(&sequence(3, 5, 2)), rig.submit(&sequence(3, 5, 3))];
     let refused = rig.handle.submit(sequence(3, 5, 4)).expect_err("full");
-    assert_eq!(refused, SubmitError::QueueFull { waiting: 2, max: 2 });
+    let reason = Overload::QueueFull { waiting: 2, max: 2 };
+    assert!(matches!(refused, SubmitError::Overloaded { reason: r, .. } if r == reason));
     rig.open();
     for stream in waiting.iter_mut().chain([&mut first]) {
         assert_eq!(read(stream).await.1, LENGTH);

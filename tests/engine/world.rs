@@ -344,7 +344,7 @@ impl World {
             ensure!(tracked.admitted, "{id:?} has an event before it was scheduled");
             match event {
                 TokenEvent::Scheduled { .. } => return Err(format!("{id:?} was announced by a commit")),
-                TokenEvent::Token { token_id } => {
+                TokenEvent::Token { token_id, .. } => {
                     ensure!(tracked.disturbed.is_none(), "{id:?} has a token out of a fault");
                     let wanted = tracked.expected.tokens.get(tracked.tokens.len());
                     ensure!(
@@ -354,7 +354,7 @@ impl World {
                     tracked.tokens.push(token_id);
                     generated += 1;
                 }
-                TokenEvent::Finished { reason } => {
+                TokenEvent::Finished { reason, .. } => {
                     ensure!(tracked.tokens == tracked.expected.tokens, "{id:?} ended too early");
                     ensure!(reason == tracked.expected.reason, "{id:?} ended for {reason:?}");
                     generated += usize::from(reason != maru::engine::FinishReason::Length);

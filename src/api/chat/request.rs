@@ -53,7 +53,8 @@ impl ChatRequest {
         judge.judge(params::CHAT_COMPLETIONS, fields.rest())?;
 
         let prompt = PromptInput::Chat(messages);
-        let generate = GenerateRequest { prompt, sampling, num_choices, max_new_tokens, stop };
+        let generate =
+            GenerateRequest { sampling, num_choices, max_new_tokens, stop, ..GenerateRequest::new(prompt) };
         let warnings = judge.into_warnings();
         Ok(Self { model, generate, limit_param, stream, include_usage, warnings })
     }
