@@ -1,7 +1,7 @@
 //! From a step's plan to the packed input of the forward pass.
 
 use super::scheduler::{Scheduler, StepPlan};
-use crate::model::ForwardBatch;
+use crate::model::{ForwardBatch, KvGroupBatch};
 
 /// Builds batches in memory that it keeps from step to step.
 #[derive(Debug, Default)]
@@ -19,6 +19,7 @@ impl BatchBuilder {
     pub fn build(&mut self, plan: &StepPlan, scheduler: &Scheduler) -> &ForwardBatch {
         self.clear();
         let batch = &mut self.batch;
+        batch.kv.resize_with(1, KvGroupBatch::default);
         batch.query_start.push(0);
         for part in &plan.scheduled {
             let sequence = scheduler.scheduled(part);
@@ -26,7 +27,7 @@ impl BatchBuilder {
             for position in part.start..end {
                 batch.token_ids.push(sequence.token(position));
                 batch.positions.push(position as u32);
-                batch.slot_mapping.push(sequence.blocks().slot(position));
+                batch.kv[0].slot_mapping.push(sequence.blocks().slot(position));
             }
             batch.query_start.push(batch.token_ids.len() as u32);
             batch.context_lens.push(end as u32);
@@ -40,7 +41,7 @@ impl BatchBuilder {
 
     fn fill_block_tables(&mut self, plan: &StepPlan, scheduler: &Scheduler) {
         let rows = || plan.scheduled.iter().map(|part| scheduler.scheduled(part).blocks().blocks());
-        let tables = &mut self.batch.block_tables;
+        let tables = &mut self.batch.kv[0].block_tables;
         tables.max_blocks = rows().map(<[_]>::len).max().unwrap_or(0);
         for row in rows() {
             tables.data.extend(row.iter().map(|block| block.0));
@@ -49,19 +50,16 @@ impl BatchBuilder {
     }
 
     fn clear(&mut self) {
-        let ForwardBatch {
-            token_ids,
-            positions,
-            slot_mapping,
-            query_start,
-            context_lens,
-            block_tables,
-            sample_rows,
-        } = &mut self.batch;
-        for list in [token_ids, positions, slot_mapping, query_start, context_lens, sample_rows] {
+        let ForwardBatch { token_ids, positions, query_start, context_lens, kv, block_copies, sample_rows } =
+            &mut self.batch;
+        for list in [token_ids, positions, query_start, context_lens, sample_rows] {
             list.clear();
         }
-        block_tables.data.clear();
+        block_copies.clear();
+        for KvGroupBatch { slot_mapping, block_tables } in kv {
+            slot_mapping.clear();
+            block_tables.data.clear();
+        }
     }
 }
 
@@ -91,10 +89,13 @@ mod tests {
         let expected = ForwardBatch {
             token_ids: vec![13, 20, 21, 22],
             positions: vec![3, 0, 1, 2],
-            slot_mapping: vec![3, 4, 5, 6],
             query_start: vec![0, 1, 4],
             context_lens: vec![4, 3],
-            block_tables: BlockTables { data: vec![0, 1, 2, 3], max_blocks: 2 },
+            kv: vec![KvGroupBatch {
+                slot_mapping: vec![3, 4, 5, 6],
+                block_tables: BlockTables { data: vec![0, 1, 2, 3], max_blocks: 2 },
+            }],
+            block_copies: vec![],
             sample_rows: vec![0],
         };
         assert_eq!(batch, &expected);

@@ -47,18 +47,23 @@ impl FakeRunner {
     fn check(&self, batch: &ForwardBatch) -> Result<(), ModelError> {
         let num_tokens = batch.num_tokens();
         let size = self.capacity.block_size as usize;
-        let packed = batch.positions.len() == num_tokens
-            && batch.slot_mapping.len() == num_tokens
+        let packed = batch.kv.len() == 1
+            && batch.positions.len() == num_tokens
+            && batch.kv[0].slot_mapping.len() == num_tokens
             && batch.query_start.len() == batch.num_seqs() + 1
             && batch.query_start.first() == Some(&0)
             && batch.query_start.last() == Some(&(num_tokens as u32))
             && batch.query_start.is_sorted();
-        let in_range = batch.token_ids.iter().all(|&id| (id as usize) < self.vocab_size)
-            && batch.slot_mapping.iter().all(|&slot| (slot as usize) < self.slots.len())
-            && batch.block_tables.data.iter().all(|&block| block < self.capacity.num_blocks)
-            && batch.context_lens.iter().all(|&len| len as usize <= batch.block_tables.max_blocks * size)
+        let in_range = packed
+            && batch.token_ids.iter().all(|&id| (id as usize) < self.vocab_size)
+            && batch.kv[0].slot_mapping.iter().all(|&slot| (slot as usize) < self.slots.len())
+            && batch.kv[0].block_tables.data.iter().all(|&block| block < self.capacity.num_blocks)
+            && batch
+                .context_lens
+                .iter()
+                .all(|&len| len as usize <= batch.kv[0].block_tables.max_blocks * size)
             && batch.sample_rows.iter().all(|&row| (row as usize) < num_tokens);
-        if packed && in_range {
+        if in_range {
             Ok(())
         } else {
             Err(ModelError::InvalidBatch("a length, id, block or slot is out of range".to_owned()))
@@ -72,7 +77,7 @@ impl Runner for FakeRunner {
         let size = self.capacity.block_size as usize;
         let mut contexts = Vec::with_capacity(batch.num_tokens());
         for seq in 0..batch.num_seqs() {
-            let table = batch.block_tables.row(seq);
+            let table = batch.kv[0].block_tables.row(seq);
             let slot_of = |position: usize| table[position / size] as usize * size + position % size;
             let rows = batch.query_start[seq] as usize..batch.query_start[seq + 1] as usize;
             let num_cached = (batch.context_lens[seq] as usize).saturating_sub(rows.len());
@@ -82,7 +87,7 @@ impl Runner for FakeRunner {
             }
             for row in rows {
                 let position = batch.positions[row];
-                self.slots[batch.slot_mapping[row] as usize] =
+                self.slots[batch.kv[0].slot_mapping[row] as usize] =
                     written(context, batch.token_ids[row], position);
                 let addressed =
                     table.get(position as usize / size).map(|_| self.slots[slot_of(position as usize)]);
@@ -128,7 +133,7 @@ fn mix(value: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::BlockTables;
+    use crate::model::{BlockTables, KvGroupBatch};
 
     const CAPACITY: KvCapacity = KvCapacity { num_blocks: 4, block_size: 2 };
     const VOCAB: usize = 16;
@@ -140,10 +145,13 @@ mod tests {
         ForwardBatch {
             token_ids: [5, 6, 7][range.clone()].to_vec(),
             positions: (start..end).collect(),
-            slot_mapping: slots[range].to_vec(),
             query_start: vec![0, end - start],
             context_lens: vec![end],
-            block_tables: BlockTables { data: vec![3, 1], max_blocks: 2 },
+            kv: vec![KvGroupBatch {
+                slot_mapping: slots[range].to_vec(),
+                block_tables: BlockTables { data: vec![3, 1], max_blocks: 2 },
+            }],
+            block_copies: vec![],
             sample_rows: vec![end - start - 1],
         }
     }
@@ -174,7 +182,7 @@ mod tests {
         let mut runner = FakeRunner::new(CAPACITY, VOCAB);
         last_row(&mut runner, &part(0, 2));
         let mut batch = part(2, 3);
-        batch.block_tables.data = vec![2, 1];
+        batch.kv[0].block_tables.data = vec![2, 1];
         assert_ne!(last_row(&mut runner, &batch), FakeRunner::logits_after(&[5, 6, 7], VOCAB));
     }
 
@@ -184,9 +192,9 @@ mod tests {
         let mut token = part(0, 3);
         token.token_ids[1] = VOCAB as u32;
         let mut block = part(0, 3);
-        block.block_tables.data[0] = CAPACITY.num_blocks;
+        block.kv[0].block_tables.data[0] = CAPACITY.num_blocks;
         let mut slot = part(0, 3);
-        slot.slot_mapping[2] = 8;
+        slot.kv[0].slot_mapping[2] = 8;
         for batch in [token, block, slot] {
             assert!(matches!(runner.forward(&batch), Err(ModelError::InvalidBatch(_))));
         }

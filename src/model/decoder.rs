@@ -150,7 +150,7 @@ impl<B: Backend> Decoder<B> {
         let Buffers { residual, normed, qkv, attended, gate_up, gated, branch } = buffers;
         backend.embed(vocabulary, residual)?;
         for (index, layer) in layers.iter().enumerate() {
-            let attention = AttentionLayer { layer: index, heads: spec.heads };
+            let attention = AttentionLayer { group: 0, layer: index, window: None, heads: spec.heads };
             let rope = spec.layers[index].rope.map(|table| &ropes[table]);
             match index {
                 0 => backend.norm(&layer.attention_norm, residual, normed)?,
@@ -225,7 +225,7 @@ mod tests {
     use crate::model::backend::{CpuBackend, KvDtype, KvLayout, ReferenceBackend};
     use crate::model::families::exaone::FAMILY;
     use crate::model::spec::{HeadShape, LayerSpec, RopeScaling, RopeSpec};
-    use crate::model::{BlockTables, EmbeddedFile, ForwardBatch, ModelSource};
+    use crate::model::{BlockTables, EmbeddedFile, ForwardBatch, KvGroupBatch, ModelSource};
 
     /// A decoder of two layers, the second with or without rotary positions.
     fn spec(second_rope: Option<usize>) -> DecoderSpec {
@@ -297,10 +297,13 @@ mod tests {
         let batch = ForwardBatch {
             token_ids: vec![3, 1, 4, 1, 5, 9],
             positions: (0..6).collect(),
-            slot_mapping: vec![8, 9, 10, 11, 0, 1],
             query_start: vec![0, 6],
             context_lens: vec![6],
-            block_tables: BlockTables::from_rows(tables.into_iter()),
+            kv: vec![KvGroupBatch {
+                slot_mapping: vec![8, 9, 10, 11, 0, 1],
+                block_tables: BlockTables::from_rows(tables.into_iter()),
+            }],
+            block_copies: vec![],
             sample_rows: (0..6).collect(),
         };
         backend.begin_step(&batch).unwrap();

@@ -21,12 +21,12 @@ pub mod spec;
 mod weights;
 
 pub use backend::KvDtype;
-pub use batch::{BatchLimits, BlockTables, ForwardBatch};
+pub use batch::{BatchLimits, BlockCopy, BlockTables, ForwardBatch, KvGroupBatch};
 pub use config::{BackendChoice, ByteSize, IsaChoice, KvDtypeChoice, ModelConfig};
 pub use decoder::LoadProgress;
 pub use error::{LoadError, ModelError};
 pub use kv_cache::KvSizing;
 pub use load::{LoadedModel, ModelDescription, load_model};
-pub use runner::{KvCapacity, Logits, Runner};
+pub use runner::{KvCapacity, KvGroup, Logits, Runner};
 pub use source::{EmbeddedFile, MAX_TEXT_FILE_BYTES, ModelSource};
 pub use weights::{WeightFormat, hub};

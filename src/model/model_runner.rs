@@ -21,7 +21,7 @@ impl<B: Backend> ModelRunner<B> {
 
 impl<B: Backend> Runner for ModelRunner<B> {
     fn forward(&mut self, batch: &ForwardBatch) -> Result<Logits, ModelError> {
-        batch.check(&self.limits)?;
+        batch.check(&self.limits, &self.kv_groups())?;
         self.backend.begin_step(batch)?;
         let logits = self.decoder.step(&mut self.backend, &mut self.cache)?;
         Ok(Logits::new(logits, self.limits.vocab_size))

@@ -12,6 +12,26 @@ pub trait Runner: Send {
 
     /// Size of the KV pool that the batch's slots and block ids address.
     fn kv_capacity(&self) -> KvCapacity;
+
+    /// The groups of layers that share block tables, at least one. A sequence has a block table per
+    /// group, in this order; any block of the pool serves any group.
+    fn kv_groups(&self) -> Vec<KvGroup> {
+        vec![KvGroup { window: None }]
+    }
+}
+
+/// Layers that share a block table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KvGroup {
+    /// Tokens that a row sees, itself included; all before it if none.
+    pub window: Option<u32>,
+}
+
+impl KvGroup {
+    /// The first position that the row at `position` sees.
+    pub fn first_visible(self, position: u32) -> u32 {
+        self.window.map_or(0, |window| (position + 1).saturating_sub(window))
+    }
 }
 
 /// Size of the paged KV cache.

@@ -88,12 +88,12 @@ impl Bug {
         };
         match self {
             Self::TableNamesAnotherBlock => {
-                let entry = &mut batch.block_tables.data[0];
+                let entry = &mut batch.kv[0].block_tables.data[0];
                 *entry = (*entry + 1) % capacity.num_blocks;
             }
             Self::TablesAreExchanged if batch.num_seqs() > 1 => {
-                let width = batch.block_tables.max_blocks;
-                let (first, second) = batch.block_tables.data.split_at_mut(width);
+                let width = batch.kv[0].block_tables.max_blocks;
+                let (first, second) = batch.kv[0].block_tables.data.split_at_mut(width);
                 first.swap_with_slice(&mut second[..width]);
             }
             Self::ContextIsOneShort => {
@@ -102,7 +102,7 @@ impl Bug {
                 }
             }
             Self::WriteIsOneOff => {
-                let slot = batch.slot_mapping.last_mut().expect("a batch has tokens");
+                let slot = batch.kv[0].slot_mapping.last_mut().expect("a batch has tokens");
                 // Within the block where possible, so that only the content is wrong.
                 *slot = if (*slot + 1).is_multiple_of(capacity.block_size) { *slot } else { *slot + 1 };
             }

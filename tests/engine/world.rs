@@ -259,7 +259,7 @@ impl World {
         let mut writers = BTreeMap::new();
         for (seq, part) in plan.scheduled.iter().enumerate() {
             let rows = batch.query_start[seq] as usize..batch.query_start[seq + 1] as usize;
-            for &slot in &batch.slot_mapping[rows] {
+            for &slot in &batch.kv[0].slot_mapping[rows] {
                 ensure!(slots.insert(slot), "slot {slot} is written twice in a step");
                 let block = slot / size;
                 let writer = *writers.entry(block).or_insert(part.id);

@@ -5,8 +5,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use maru::model::{
-    BackendChoice, BlockTables, ByteSize, ForwardBatch, IsaChoice, LoadError, LoadedModel, ModelConfig,
-    ModelSource, Runner, load_model,
+    BackendChoice, BlockTables, ByteSize, ForwardBatch, IsaChoice, KvGroupBatch, LoadError, LoadedModel,
+    ModelConfig, ModelSource, Runner, load_model,
 };
 use maru_kernels::Isa;
 use safetensors::tensor::{Dtype, TensorView};
@@ -96,20 +96,21 @@ impl Sequence {
 /// Computes `num_tokens` more of each sequence in one step; returns the logits of all rows.
 pub(crate) fn step(runner: &mut dyn Runner, work: &mut [(&mut Sequence, usize)]) -> Vec<Vec<f32>> {
     let block_size = runner.kv_capacity().block_size;
-    let mut batch = ForwardBatch { query_start: vec![0], ..ForwardBatch::default() };
+    let mut batch =
+        ForwardBatch { query_start: vec![0], kv: vec![KvGroupBatch::default()], ..ForwardBatch::default() };
     for (sequence, num_tokens) in work.iter() {
         for position in sequence.num_computed..sequence.num_computed + num_tokens {
             let position_id = u32::try_from(position).unwrap();
             let block = sequence.blocks[(position_id / block_size) as usize];
             batch.token_ids.push(sequence.ids[position]);
             batch.positions.push(position_id);
-            batch.slot_mapping.push(block * block_size + position_id % block_size);
+            batch.kv[0].slot_mapping.push(block * block_size + position_id % block_size);
         }
         batch.query_start.push(u32::try_from(batch.token_ids.len()).unwrap());
         batch.context_lens.push(u32::try_from(sequence.num_computed + num_tokens).unwrap());
     }
     let tables: Vec<&[u32]> = work.iter().map(|(sequence, _)| sequence.blocks.as_slice()).collect();
-    batch.block_tables = BlockTables::from_rows(tables.into_iter());
+    batch.kv[0].block_tables = BlockTables::from_rows(tables.into_iter());
     batch.sample_rows = (0..u32::try_from(batch.token_ids.len()).unwrap()).collect();
     let logits = runner.forward(&batch).unwrap();
     for (sequence, num_tokens) in work.iter_mut() {

@@ -244,7 +244,8 @@ impl Backend for CpuBackend {
         }
         let keys = run("kv_write", Rows::new(qkv, stride, heads.query_width()..values_start))?;
         let values = run("kv_write", Rows::new(qkv, stride, values_start..stride))?;
-        run("kv_write", cache.write(&self.ctx, attention.layer, &self.step.slot_mapping, keys, values))
+        let slots = &self.step.kv[attention.group].slot_mapping;
+        run("kv_write", cache.write(&self.ctx, attention.layer, slots, keys, values))
     }
 
     fn attend(
@@ -260,14 +261,15 @@ impl Backend for CpuBackend {
             num_kv_heads: heads.num_kv_heads,
             head_dim: heads.head_dim,
             scale: (heads.head_dim as f32).powf(-0.5),
-            window: None,
+            window: attention.window,
             soft_cap: None,
         };
+        let tables = &self.step.kv[attention.group].block_tables;
         let batch = AttentionBatch {
             query_start: &self.step.query_start,
             context_lens: &self.step.context_lens,
-            block_tables: &self.step.block_tables.data,
-            max_blocks: self.step.block_tables.max_blocks,
+            block_tables: &tables.data,
+            max_blocks: tables.max_blocks,
         };
         let queries = Rows::new(qkv.rows(num_rows), heads.qkv_width(), 0..heads.query_width());
         let queries = run("attention", queries)?;

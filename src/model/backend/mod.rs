@@ -155,8 +155,12 @@ pub(super) trait Backend: Send {
 /// Which attention an operation belongs to.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct AttentionLayer {
-    /// Index of the layer in the KV cache.
+    /// Index of its group in the batch's `kv`.
+    pub(super) group: usize,
+    /// Index of the layer in the KV cache: its place in the group.
     pub(super) layer: usize,
+    /// Tokens that a row sees, itself included; all before it if none.
+    pub(super) window: Option<u32>,
     /// Its heads.
     pub(super) heads: HeadShape,
 }

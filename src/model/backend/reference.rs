@@ -26,10 +26,16 @@ pub(in crate::model) struct ReferenceBackend {
 struct Step {
     token_ids: Tensor,
     positions: Tensor,
-    slots: Tensor,
     sample_rows: Tensor,
     query_start: Vec<u32>,
     context_lens: Vec<u32>,
+    kv: Vec<GroupStep>,
+}
+
+/// Where a group of layers has its keys and values.
+#[derive(Debug)]
+struct GroupStep {
+    slots: Tensor,
     block_tables: BlockTables,
 }
 
@@ -158,14 +164,16 @@ impl Backend for ReferenceBackend {
 
     fn begin_step(&mut self, batch: &ForwardBatch) -> Result<(), ModelError> {
         let tensor = |values: &[u32]| run("begin_step", Tensor::new(values, &self.device));
+        let kv = batch.kv.iter().map(|group| {
+            Ok(GroupStep { slots: tensor(&group.slot_mapping)?, block_tables: group.block_tables.clone() })
+        });
         self.step = Some(Step {
             token_ids: tensor(&batch.token_ids)?,
             positions: tensor(&batch.positions)?,
-            slots: tensor(&batch.slot_mapping)?,
             sample_rows: tensor(&batch.sample_rows)?,
             query_start: batch.query_start.clone(),
             context_lens: batch.context_lens.clone(),
-            block_tables: batch.block_tables.clone(),
+            kv: kv.collect::<Result<_, ModelError>>()?,
         });
         Ok(())
     }
@@ -213,7 +221,7 @@ impl Backend for ReferenceBackend {
             qkv.0 = Some(run("rotary", rotate(attention, rope, &step.positions, qkv.get()))?);
         }
         let (keys, values) = &cache.layers[attention.layer];
-        run("kv_write", store(attention, &step.slots, qkv.get(), keys, values))
+        run("kv_write", store(attention, &step.kv[attention.group].slots, qkv.get(), keys, values))
     }
 
     fn attend(
@@ -280,7 +288,7 @@ fn attend_all(attention: AttentionLayer, step: &Step, qkv: &Tensor, cache: &KvCa
     for (seq, &context_len) in step.context_lens.iter().enumerate() {
         let (start, end) = (step.query_start[seq] as usize, step.query_start[seq + 1] as usize);
         let queries = qkv.narrow(0, start, end - start)?.narrow(1, 0, heads.query_width())?;
-        let blocks = step.block_tables.row(seq);
+        let blocks = step.kv[attention.group].block_tables.row(seq);
         let slot = |position: u32| {
             blocks[(position / cache.block_size) as usize] * cache.block_size + position % cache.block_size
         };
