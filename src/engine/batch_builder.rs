@@ -1,7 +1,8 @@
 //! From a step's plan to the packed input of the forward pass.
 
-use super::scheduler::{Scheduler, StepPlan};
-use crate::model::{ForwardBatch, KvGroupBatch};
+use super::kv::BlockTable;
+use super::{Scheduler, StepPlan};
+use crate::model::{BlockTables, ForwardBatch, KvGroupBatch};
 
 /// Builds batches in memory that it keeps from step to step.
 #[derive(Debug, Default)]
@@ -19,34 +20,23 @@ impl BatchBuilder {
     pub fn build(&mut self, plan: &StepPlan, scheduler: &Scheduler) -> &ForwardBatch {
         self.clear();
         let batch = &mut self.batch;
-        batch.kv.resize_with(1, KvGroupBatch::default);
         batch.query_start.push(0);
         for part in &plan.scheduled {
             let sequence = scheduler.scheduled(part);
             let end = part.start + part.num_tokens;
-            for position in part.start..end {
-                batch.token_ids.push(sequence.token(position));
-                batch.positions.push(position as u32);
-                batch.kv[0].slot_mapping.push(sequence.blocks().slot(position));
-            }
-            batch.query_start.push(batch.token_ids.len() as u32);
+            batch.token_ids.extend((part.start..end).map(|position| sequence.token(position)));
+            batch.positions.extend(part.start as u32..end as u32);
+            let num_rows = batch.token_ids.len() as u32;
+            batch.query_start.push(num_rows);
             batch.context_lens.push(end as u32);
-            if part.samples {
-                batch.sample_rows.push(batch.token_ids.len() as u32 - 1);
-            }
+            batch.sample_rows.extend(num_rows - part.num_samples as u32..num_rows);
         }
-        self.fill_block_tables(plan, scheduler);
+        batch.block_copies.extend_from_slice(&plan.block_copies);
+        batch.kv.resize_with(scheduler.kv().groups().len(), KvGroupBatch::default);
+        for (group, kv) in batch.kv.iter_mut().enumerate() {
+            fill_group(kv, group, plan, scheduler);
+        }
         &self.batch
-    }
-
-    fn fill_block_tables(&mut self, plan: &StepPlan, scheduler: &Scheduler) {
-        let rows = || plan.scheduled.iter().map(|part| scheduler.scheduled(part).blocks().blocks());
-        let tables = &mut self.batch.kv[0].block_tables;
-        tables.max_blocks = rows().map(<[_]>::len).max().unwrap_or(0);
-        for row in rows() {
-            tables.data.extend(row.iter().map(|block| block.0));
-            tables.data.resize(tables.data.len() + tables.max_blocks - row.len(), 0);
-        }
     }
 
     fn clear(&mut self) {
@@ -63,11 +53,28 @@ impl BatchBuilder {
     }
 }
 
+/// Where one group of layers reads and writes.
+fn fill_group(kv: &mut KvGroupBatch, group: usize, plan: &StepPlan, scheduler: &Scheduler) {
+    let size = scheduler.kv().block_size();
+    let table = |part| &scheduler.scheduled(part).blocks().tables()[group];
+    let KvGroupBatch { slot_mapping, block_tables } = kv;
+    block_tables.max_blocks = plan.scheduled.iter().map(|part| table(part).places().len()).max().unwrap_or(0);
+    for part in &plan.scheduled {
+        let table = table(part);
+        slot_mapping.extend((part.start..part.start + part.num_tokens).map(|at| table.slot(at, size)));
+        // A block that left the window has the number by which the batch says that there is none.
+        const { assert!(BlockTable::DROPPED.0 == BlockTables::NONE) };
+        block_tables.data.extend(table.places().iter().map(|block| block.0));
+        let num_padding = block_tables.max_blocks - table.places().len();
+        block_tables.data.resize(block_tables.data.len() + num_padding, 0);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::{NewSequence, SequenceId, StepLimits};
-    use crate::model::{BlockTables, KvCapacity};
+    use crate::engine::{NewSequence, SchedulerConfig, SequenceId, StepLimits};
+    use crate::model::KvCapacity;
 
     fn sequence(prompt: &[u32]) -> NewSequence {
         NewSequence::greedy(prompt, 4)
@@ -76,12 +83,13 @@ mod tests {
     #[test]
     fn decode_and_a_piece_of_a_prompt_share_a_batch() {
         let limits = StepLimits { max_num_seqs: 2, max_num_batched_tokens: 4 };
-        let mut scheduler = Scheduler::new(limits, KvCapacity { num_blocks: 8, block_size: 2 });
+        let mut scheduler =
+            Scheduler::new(SchedulerConfig::new(limits, KvCapacity { num_blocks: 8, block_size: 2 }));
         let mut builder = BatchBuilder::new();
         scheduler.add(SequenceId(0), sequence(&[10, 11, 12])).expect("it fits");
         let plan = scheduler.schedule();
         builder.build(&plan, &scheduler);
-        scheduler.commit(&plan, &[Ok(13)]);
+        scheduler.commit(&plan, vec![Ok(13.into())]);
         scheduler.add(SequenceId(1), sequence(&[20, 21, 22, 23, 24])).expect("it fits");
 
         let plan = scheduler.schedule();

@@ -62,12 +62,12 @@ pub enum AdmissionError {
     #[error("the sequence has an empty prompt or nothing to generate")]
     NothingToDo,
     /// Even the empty pool could not hold it.
-    #[error("the sequence needs {needed} tokens in the KV cache, which holds {max}")]
+    #[error("the sequence needs {needed} blocks of the KV cache, which has {num_blocks}")]
     NeverFits {
-        /// Tokens that it would compute.
+        /// Blocks that it would hold.
         needed: usize,
-        /// Tokens that the whole pool holds.
-        max: usize,
+        /// Blocks of the whole pool.
+        num_blocks: usize,
     },
 }
 

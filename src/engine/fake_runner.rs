@@ -1,11 +1,12 @@
 //! A runner without a model, for tests and for measuring the engine alone.
 //!
 //! Instead of K and V it keeps one number per slot: a hash of the token, its position and everything that the token
-//! saw **through its sequence's block table** when it was written. The logits of a row are a hash of all slots that
-//! the row addresses. So a wrong, stale, freed or overwritten block changes the tokens that come out, as it would
-//! with a real model, and a step's result depends on the sequence alone, never on the batch.
+//! saw **through its sequence's block tables** when it was written. The logits of a row are a hash of all slots that
+//! the row addresses, in every group of layers those within the group's window. So a wrong, stale, freed or
+//! overwritten block changes the tokens that come out, as it would with a real model, and a step's result depends on
+//! the sequence alone, never on the batch.
 
-use crate::model::{ForwardBatch, KvCapacity, Logits, ModelError, Runner};
+use crate::model::{BatchLimits, ForwardBatch, KvCapacity, KvGroup, Logits, ModelError, Runner};
 
 /// What an unwritten or poisoned slot holds.
 const POISON: u64 = 0xdead_beef_dead_beef;
@@ -16,24 +17,44 @@ const EMPTY_CONTEXT: u64 = 0x6d61_7275;
 #[derive(Debug, Clone)]
 pub struct FakeRunner {
     capacity: KvCapacity,
+    groups: Vec<KvGroup>,
     vocab_size: usize,
-    /// `[num_blocks * block_size]`
+    /// `[num_blocks * block_size]`, for whichever group a block serves
     slots: Vec<u64>,
 }
 
 impl FakeRunner {
-    /// A runner over an unwritten pool.
+    /// A runner over an unwritten pool, whose layers see everything.
     pub fn new(capacity: KvCapacity, vocab_size: usize) -> Self {
-        assert!(vocab_size > 0, "a vocabulary has tokens");
-        let num_slots = capacity.num_tokens() as usize;
-        Self { capacity, vocab_size, slots: vec![POISON; num_slots] }
+        Self::with_groups(capacity, vec![KvGroup { window: None }], vocab_size)
     }
 
-    /// The logits after `tokens` when nothing goes wrong, `[vocab_size]`: the definition, without any cache.
+    /// A runner with these groups of layers.
+    pub fn with_groups(capacity: KvCapacity, groups: Vec<KvGroup>, vocab_size: usize) -> Self {
+        assert!(vocab_size > 0 && !groups.is_empty(), "a model has a vocabulary and layers");
+        let num_slots = capacity.num_tokens() as usize;
+        Self { capacity, groups, vocab_size, slots: vec![POISON; num_slots] }
+    }
+
+    /// The logits after `tokens` of a model whose layers see everything, when nothing goes wrong, `[vocab_size]`:
+    /// the definition, without any cache.
     pub fn logits_after(tokens: &[u32], vocab_size: usize) -> Vec<f32> {
+        Self::logits_after_in(&[KvGroup { window: None }], tokens, vocab_size)
+    }
+
+    /// The same for a model with these groups of layers.
+    pub fn logits_after_in(groups: &[KvGroup], tokens: &[u32], vocab_size: usize) -> Vec<f32> {
+        let mut slots = vec![Vec::with_capacity(tokens.len()); groups.len()];
+        let mut readings: Vec<Reading> = groups.iter().map(|_| Reading::default()).collect();
         let mut context = EMPTY_CONTEXT;
         for (position, &token_id) in (0_u32..).zip(tokens) {
-            context = read(context, written(context, token_id, position));
+            for (group, slots) in slots.iter_mut().enumerate() {
+                slots.push(written(context, token_id, position, group));
+            }
+            let read = readings.iter_mut().zip(groups).zip(&slots);
+            context = combined(read.map(|((reading, &group), slots)| {
+                reading.up_to(position, group, |position| slots[position as usize])
+            }));
         }
         logits_row(context, vocab_size).collect()
     }
@@ -45,28 +66,16 @@ impl FakeRunner {
     }
 
     fn check(&self, batch: &ForwardBatch) -> Result<(), ModelError> {
-        let num_tokens = batch.num_tokens();
+        let limits =
+            BatchLimits { vocab_size: self.vocab_size, max_positions: u32::MAX, kv_capacity: self.capacity };
+        batch.check(&limits, &self.groups)
+    }
+
+    fn copy_blocks(&mut self, batch: &ForwardBatch) {
         let size = self.capacity.block_size as usize;
-        let packed = batch.kv.len() == 1
-            && batch.positions.len() == num_tokens
-            && batch.kv[0].slot_mapping.len() == num_tokens
-            && batch.query_start.len() == batch.num_seqs() + 1
-            && batch.query_start.first() == Some(&0)
-            && batch.query_start.last() == Some(&(num_tokens as u32))
-            && batch.query_start.is_sorted();
-        let in_range = packed
-            && batch.token_ids.iter().all(|&id| (id as usize) < self.vocab_size)
-            && batch.kv[0].slot_mapping.iter().all(|&slot| (slot as usize) < self.slots.len())
-            && batch.kv[0].block_tables.data.iter().all(|&block| block < self.capacity.num_blocks)
-            && batch
-                .context_lens
-                .iter()
-                .all(|&len| len as usize <= batch.kv[0].block_tables.max_blocks * size)
-            && batch.sample_rows.iter().all(|&row| (row as usize) < num_tokens);
-        if in_range {
-            Ok(())
-        } else {
-            Err(ModelError::InvalidBatch("a length, id, block or slot is out of range".to_owned()))
+        for copy in &batch.block_copies {
+            let from = copy.from as usize * size;
+            self.slots.copy_within(from..from + size, copy.to as usize * size);
         }
     }
 }
@@ -74,24 +83,34 @@ impl FakeRunner {
 impl Runner for FakeRunner {
     fn forward(&mut self, batch: &ForwardBatch) -> Result<Logits, ModelError> {
         self.check(batch)?;
-        let size = self.capacity.block_size as usize;
+        self.copy_blocks(batch);
+        let size = self.capacity.block_size;
         let mut contexts = Vec::with_capacity(batch.num_tokens());
         for seq in 0..batch.num_seqs() {
-            let table = batch.kv[0].block_tables.row(seq);
-            let slot_of = |position: usize| table[position / size] as usize * size + position % size;
+            let tables: Vec<&[u32]> = batch.kv.iter().map(|kv| kv.block_tables.row(seq)).collect();
+            let mut readings: Vec<Reading> = self.groups.iter().map(|_| Reading::default()).collect();
+            let mut context_at = |position: u32, slots: &[u64]| {
+                combined(readings.iter_mut().zip(&self.groups).zip(&tables).map(
+                    |((reading, &group), table)| {
+                        reading.up_to(position, group, |position| {
+                            let block = table[(position / size) as usize];
+                            slots[(block * size + position % size) as usize]
+                        })
+                    },
+                ))
+            };
             let rows = batch.query_start[seq] as usize..batch.query_start[seq + 1] as usize;
-            let num_cached = (batch.context_lens[seq] as usize).saturating_sub(rows.len());
-            let mut context = EMPTY_CONTEXT;
-            for position in 0..num_cached {
-                context = read(context, self.slots[slot_of(position)]);
-            }
+            let mut context = match batch.positions[rows.start].checked_sub(1) {
+                None => EMPTY_CONTEXT,
+                Some(last_cached) => context_at(last_cached, &self.slots),
+            };
             for row in rows {
                 let position = batch.positions[row];
-                self.slots[batch.kv[0].slot_mapping[row] as usize] =
-                    written(context, batch.token_ids[row], position);
-                let addressed =
-                    table.get(position as usize / size).map(|_| self.slots[slot_of(position as usize)]);
-                context = read(context, addressed.unwrap_or(POISON));
+                for (group, kv) in batch.kv.iter().enumerate() {
+                    self.slots[kv.slot_mapping[row] as usize] =
+                        written(context, batch.token_ids[row], position, group);
+                }
+                context = context_at(position, &self.slots);
                 contexts.push(context);
             }
         }
@@ -103,16 +122,41 @@ impl Runner for FakeRunner {
     fn kv_capacity(&self) -> KvCapacity {
         self.capacity
     }
+
+    fn kv_groups(&self) -> Vec<KvGroup> {
+        self.groups.clone()
+    }
 }
 
-/// What a token leaves in its slot.
-fn written(context: u64, token_id: u32, position: u32) -> u64 {
-    mix(context ^ mix(u64::from(position) << 32 | u64::from(token_id)))
+/// One group's reading of a sequence, which goes on where it stopped if the group sees everything.
+#[derive(Debug, Default)]
+struct Reading {
+    state: u64,
+    next: u32,
 }
 
-/// The context after one more slot was read.
-fn read(context: u64, slot: u64) -> u64 {
-    mix(context.rotate_left(1) ^ slot)
+impl Reading {
+    /// What the row at `position` reads.
+    fn up_to(&mut self, position: u32, group: KvGroup, slot: impl Fn(u32) -> u64) -> u64 {
+        if group.window.is_some() {
+            (self.state, self.next) = (0, group.first_visible(position));
+        }
+        while self.next <= position {
+            self.state = mix(self.state.rotate_left(1) ^ slot(self.next));
+            self.next += 1;
+        }
+        self.state
+    }
+}
+
+/// What a token leaves in its slot of a group.
+fn written(context: u64, token_id: u32, position: u32, group: usize) -> u64 {
+    mix(context ^ mix(u64::from(position) << 32 | u64::from(token_id)) ^ mix(group as u64))
+}
+
+/// The context that all groups' readings make.
+fn combined(readings: impl Iterator<Item = u64>) -> u64 {
+    readings.fold(EMPTY_CONTEXT, |context, reading| mix(context.rotate_left(1) ^ reading))
 }
 
 /// Logits between -8 and 8.

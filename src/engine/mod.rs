@@ -18,12 +18,16 @@ mod handle;
 mod inbox;
 pub mod kv;
 mod policy;
+mod prompt_lookup;
 mod pulse;
 mod reader;
 mod run_loop;
 mod scheduler;
 mod sequence;
+mod step;
+mod tenants;
 mod thread;
+mod wait_queue;
 
 pub use batch_builder::BatchBuilder;
 pub use command::{Command, QueuedSequence, SequenceId};
@@ -36,6 +40,7 @@ pub use handle::{
 };
 pub use policy::StepLimits;
 pub use pulse::{EnginePulse, QueueTicket};
-pub use scheduler::{Admission, ScheduledSequence, Scheduler, StepOutcome, StepPlan};
+pub use scheduler::{Scheduler, SchedulerConfig};
 pub use sequence::{Phase, Sequence};
+pub use step::{Admission, ScheduledSequence, StepOutcome, StepPlan};
 pub use thread::{Engine, EngineThread};

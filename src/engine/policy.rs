@@ -1,9 +1,8 @@
-//! Who goes first: the scheduler's choices, apart from its books.
-
-use std::collections::VecDeque;
+//! Who goes first and who gives way: the scheduler's choices, apart from its books.
 
 use super::EngineConfig;
 use super::sequence::Sequence;
+use super::tenants::Tenants;
 
 /// Limits of a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,41 +21,77 @@ impl From<&EngineConfig> for StepLimits {
 
 /// The tokens that a step may still compute.
 #[derive(Debug)]
-pub(super) struct TokenBudget(usize);
+pub(super) struct TokenBudget {
+    num_left: usize,
+    /// Of these, tokens of prompts.
+    num_prefill_left: usize,
+}
 
 impl TokenBudget {
     pub(super) fn new(limits: StepLimits) -> Self {
-        Self(limits.max_num_batched_tokens)
+        let num_left = limits.max_num_batched_tokens;
+        Self { num_left, num_prefill_left: num_left }
     }
 
-    /// Takes as much of `wanted` as is left.
-    pub(super) fn take(&mut self, wanted: usize) -> usize {
-        let taken = wanted.min(self.0);
-        self.0 -= taken;
-        taken
+    /// Outputs advance in this step: prompts get at most `max_tokens`.
+    pub(super) fn limit_prefill(&mut self, max_tokens: usize) {
+        self.num_prefill_left = self.num_prefill_left.min(max_tokens);
     }
 
-    pub(super) fn is_spent(&self) -> bool {
-        self.0 == 0
+    pub(super) fn take(&mut self, num_tokens: usize) {
+        self.num_left -= num_tokens;
+    }
+
+    pub(super) fn take_prefill(&mut self, num_tokens: usize) {
+        self.take(num_tokens);
+        self.num_prefill_left -= num_tokens;
+    }
+
+    pub(super) fn num_left(&self) -> usize {
+        self.num_left
+    }
+
+    pub(super) fn num_prefill_left(&self) -> usize {
+        self.num_prefill_left.min(self.num_left)
     }
 }
 
-/// The order in which running sequences draw on the budget, as indices: those that need a single token first, so
-/// that a long prompt never delays running outputs, then those with more to compute; each group in the order of
-/// admission, so that the oldest prompt is the next to be done.
-pub(super) fn turns(running: &[Sequence]) -> impl Iterator<Item = usize> {
-    let indices_where = move |single: bool| {
-        running
-            .iter()
-            .enumerate()
-            .filter(move |(_, sequence)| (sequence.num_uncomputed() == 1) == single)
-            .map(|(index, _)| index)
-    };
-    indices_where(true).chain(indices_where(false))
+/// The key by which unfinished prompts draw on a step's budget: the overdue and the more urgent first, then those of
+/// the tenant that has had least, then who came first.
+pub(super) fn prefill_turn(sequence: &Sequence, tenants: &Tenants) -> impl Ord + use<> {
+    let (is_not_overdue, priority, id) = sequence.rank();
+    (is_not_overdue, priority, tenants.service(sequence.tenant()), id)
 }
 
-/// The waiting sequence that is admitted next, as an index: strictly the first to come. One that does not fit yet
-/// is not overtaken, so that a large sequence is never starved by small ones.
-pub(super) fn next_to_admit(waiting: &VecDeque<Sequence>) -> Option<usize> {
-    (!waiting.is_empty()).then_some(0)
+/// Whom `candidate` may push out, one after the other until it has room: first the less urgent, the last of them
+/// first. If none of its tenant's sequences runs, also the last to come of whichever tenant has most running, as long
+/// as that leaves it one. Who was admitted because it had waited too long stays.
+pub(super) fn who_yields<'a>(
+    candidate: &Sequence,
+    running: impl DoubleEndedIterator<Item = &'a Sequence> + Clone,
+    tenants: &Tenants,
+) -> Vec<&'a Sequence> {
+    let may_yield = |sequence: &&Sequence| !sequence.is_overdue;
+    let less_urgent = |sequence: &&Sequence| sequence.priority() > candidate.priority();
+    let mut yielding: Vec<&Sequence> = running.clone().rev().filter(may_yield).filter(less_urgent).collect();
+    if tenants.num_running(candidate.tenant()) > 0 {
+        return yielding;
+    }
+    let mut equals: Vec<&Sequence> =
+        running.filter(may_yield).filter(|sequence| sequence.priority() == candidate.priority()).collect();
+    let mut num_running: std::collections::BTreeMap<_, usize> = std::collections::BTreeMap::new();
+    for sequence in &equals {
+        *num_running.entry(sequence.tenant()).or_default() += 1;
+    }
+    while let Some((&tenant, count)) =
+        num_running.iter_mut().max_by_key(|(tenant, count)| (**count, **tenant))
+    {
+        if *count < 2 {
+            break;
+        }
+        *count -= 1;
+        let last = equals.iter().rposition(|sequence| sequence.tenant() == tenant);
+        yielding.push(equals.remove(last.expect("it was counted")));
+    }
+    yielding
 }

@@ -7,12 +7,12 @@ use std::time::Duration;
 
 use super::inbox::{Arrival, Inbox};
 use super::reader::{Delivery, Reader};
-use super::scheduler::{Scheduler, StepOutcome, StepPlan};
 use super::{
-    BatchBuilder, Command, EnginePulse, Phase, QueuedSequence, SequenceError, SequenceId, TokenEvent,
+    BatchBuilder, Command, EnginePulse, Phase, QueuedSequence, Scheduler, SequenceError, SequenceId,
+    StepOutcome, StepPlan, TokenEvent,
 };
 use crate::model::{Logits, ModelError, Runner};
-use crate::sampling::{SampleError, Sampler};
+use crate::sampling::{SampleError, SampledToken, Sampler};
 use crate::telemetry::Metrics;
 
 /// Longest sleep of an idle engine: half of the second within which it promises a beat.
@@ -160,11 +160,11 @@ impl RunLoop {
         self.report();
         self.announce(&plan);
         let batch = self.builder.build(&plan, &self.scheduler);
-        let num_samples = batch.sample_rows.len();
+        let num_samples = plan.num_samples();
         let outcome = match self.runner.forward(batch).and_then(|logits| whole(logits, num_samples)) {
             Ok(logits) => {
                 let sampled = self.sample(&plan, &logits);
-                self.scheduler.commit(&plan, &sampled)
+                self.scheduler.commit(&plan, sampled)
             }
             Err(error) => {
                 tracing::error!(%error, num_seqs = plan.scheduled.len(), "the forward pass failed");
@@ -188,13 +188,15 @@ impl RunLoop {
         self.metrics.num_requests_waiting.set(self.pulse.num_waiting() as i64);
     }
 
-    /// One token for each part that samples; a row that gives none concerns its sequence alone.
-    fn sample(&mut self, plan: &StepPlan, logits: &Logits) -> Vec<Result<u32, SampleError>> {
+    /// One token for each row that samples; a row that gives none concerns its sequence alone.
+    fn sample(&mut self, plan: &StepPlan, logits: &Logits) -> Vec<Result<SampledToken, SampleError>> {
         let mut sampled = Vec::with_capacity(logits.num_rows());
-        for (row, part) in plan.sampling().enumerate() {
-            let sequence = self.scheduler.scheduled(part);
-            let position = sequence.num_tokens() as u64;
-            sampled.push(self.sampler.sample(logits.row(row), sequence.sampling(), position));
+        for part in plan.sampling() {
+            let sampling = self.scheduler.scheduled(part).sampling();
+            for position in part.sample_positions() {
+                let row = logits.row(sampled.len());
+                sampled.push(self.sampler.sample(row, sampling, position as u64).map(SampledToken::from));
+            }
         }
         sampled
     }
@@ -249,7 +251,7 @@ impl RunLoop {
 
     /// Brings gauges and pulse up to date.
     fn report(&self) {
-        let pool = self.scheduler.pool();
+        let pool = self.scheduler.kv().pool();
         let num_running = self.scheduler.running().len();
         self.pulse.beat(num_running, pool.num_used());
         self.metrics.num_requests_running.set(num_running as i64);

@@ -2,25 +2,55 @@
 
 use std::sync::Arc;
 
-use super::kv::BlockTable;
-use super::{NewSequence, SequenceId};
+use super::kv::{BlockKey, SequenceBlocks};
+use super::prompt_lookup::PromptLookup;
+use super::{DraftCounts, NewSequence, Priority, SequenceId, TenantId};
 use crate::sampling::SamplingParams;
 
 /// A sequence of the scheduler.
 ///
 /// It knows `num_tokens` tokens, and the K and V of the first `num_computed` of them lie in its blocks. A step
 /// computes some of the rest; when none is left, the last row's logits give the next token. A prompt, a piece of
-/// one and a running output differ in the numbers only.
+/// one, what is left after a hit in the prefix cache, a sequence that comes back after its blocks were taken away and
+/// a running output differ in the numbers only.
 #[derive(Debug)]
 pub struct Sequence {
     id: SequenceId,
-    prompt: Arc<[u32]>,
-    output: Vec<u32>,
-    pub(super) num_computed: usize,
-    pub(super) blocks: BlockTable,
+    /// Prompt and output.
+    tokens: Vec<u32>,
+    num_prompt: usize,
     sampling: SamplingParams,
     max_new_tokens: usize,
     stop_token_ids: Arc<[u32]>,
+    tenant: TenantId,
+    priority: Priority,
+    pub(super) num_computed: usize,
+    pub(super) blocks: SequenceBlocks,
+    /// Guesses that the open step checks.
+    pub(super) drafts: Vec<u32>,
+    pub(super) draft_counts: DraftCounts,
+    pub(super) lookup: Option<PromptLookup>,
+    pub(super) stage: Stage,
+    /// Prompt tokens found in the prefix cache when it computed for the first time; none before that.
+    pub(super) num_cached: Option<usize>,
+    /// Whether it was admitted because it had waited for long enough: the more urgent do not take its place again.
+    pub(super) is_overdue: bool,
+    /// Names of the blocks that it computes for others too.
+    pub(super) claims: Vec<BlockKey>,
+}
+
+/// How far a sequence has come since it was admitted, or was admitted again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// It waits in the queue.
+    Waiting,
+    /// It runs, but has computed nothing itself; `Some` block of its prompt is being computed by a neighbour.
+    Admitted {
+        /// Name of that block.
+        awaits: Option<BlockKey>,
+    },
+    /// It computes.
+    Computing,
 }
 
 /// Where a sequence is in its life.
@@ -45,17 +75,30 @@ impl Phase {
     }
 }
 
+/// The order in which running sequences keep their blocks when these run out: the first in it keeps them longest.
+/// Who came first is never overtaken by its equals, so the first always advances.
+pub(super) type Rank = (bool, Priority, SequenceId);
+
 impl Sequence {
-    pub(super) fn new(id: SequenceId, new: NewSequence, block_size: u32) -> Self {
+    pub(super) fn new(id: SequenceId, new: NewSequence, blocks: SequenceBlocks) -> Self {
         Self {
             id,
-            prompt: new.prompt,
-            output: Vec::new(),
-            num_computed: 0,
-            blocks: BlockTable::new(block_size),
+            tokens: new.prompt.to_vec(),
+            num_prompt: new.prompt.len(),
             sampling: new.sampling,
             max_new_tokens: new.max_new_tokens as usize,
             stop_token_ids: new.stop_token_ids,
+            tenant: new.tenant,
+            priority: new.priority,
+            num_computed: 0,
+            blocks,
+            drafts: Vec::new(),
+            draft_counts: DraftCounts::default(),
+            lookup: None,
+            stage: Stage::Waiting,
+            num_cached: None,
+            is_overdue: false,
+            claims: Vec::new(),
         }
     }
 
@@ -64,19 +107,47 @@ impl Sequence {
         self.id
     }
 
+    /// Who asks.
+    pub fn tenant(&self) -> TenantId {
+        self.tenant
+    }
+
+    /// How urgent it is.
+    pub fn priority(&self) -> Priority {
+        self.priority
+    }
+
+    pub(super) fn rank(&self) -> Rank {
+        (!self.is_overdue, self.priority, self.id)
+    }
+
+    /// Where it is in its life.
+    pub fn phase(&self) -> Phase {
+        match self.stage {
+            Stage::Waiting => Phase::Queued,
+            _ if self.num_output() == 0 => Phase::Prefill,
+            _ => Phase::Decode,
+        }
+    }
+
     /// Tokens of the prompt.
     pub fn num_prompt(&self) -> usize {
-        self.prompt.len()
+        self.num_prompt
     }
 
     /// Tokens generated.
     pub fn num_output(&self) -> usize {
-        self.output.len()
+        self.tokens.len() - self.num_prompt
+    }
+
+    /// Prompt and output.
+    pub fn tokens(&self) -> &[u32] {
+        &self.tokens
     }
 
     /// Tokens known, prompt and output together.
     pub fn num_tokens(&self) -> usize {
-        self.prompt.len() + self.output.len()
+        self.tokens.len()
     }
 
     /// Tokens whose K and V are written.
@@ -89,27 +160,44 @@ impl Sequence {
         self.num_tokens() - self.num_computed
     }
 
-    /// Most tokens that it can ever compute: the last one that it generates is not fed back.
-    pub fn max_computed(&self) -> usize {
-        self.prompt.len() + self.max_new_tokens - 1
+    /// Whether it runs and needs a single token to go on, as a running output does.
+    pub(super) fn is_decoding(&self) -> bool {
+        self.stage == Stage::Computing && self.num_uncomputed() == 1
     }
 
-    /// The token at `position`.
+    /// Most tokens that it can ever compute: the last one that it generates is not fed back.
+    pub fn max_computed(&self) -> usize {
+        self.num_prompt + self.max_new_tokens - 1
+    }
+
+    /// The token at `position`, known or guessed.
     pub fn token(&self, position: usize) -> u32 {
-        match position.checked_sub(self.prompt.len()) {
-            None => self.prompt[position],
-            Some(index) => self.output[index],
+        match position.checked_sub(self.tokens.len()) {
+            None => self.tokens[position],
+            Some(index) => self.drafts[index],
         }
     }
 
     /// Its blocks in order.
-    pub fn blocks(&self) -> &BlockTable {
+    pub fn blocks(&self) -> &SequenceBlocks {
         &self.blocks
     }
 
     /// How its tokens are chosen.
     pub fn sampling(&self) -> &SamplingParams {
         &self.sampling
+    }
+
+    /// Tokens and blocks at once, for who moves blocks.
+    pub(super) fn tokens_and_blocks(&mut self) -> (&[u32], &mut SequenceBlocks) {
+        (&self.tokens, &mut self.blocks)
+    }
+
+    /// Guesses at most `max_tokens` tokens that come next, as many as may still come and be followed by another.
+    pub(super) fn guess(&mut self, max_tokens: usize) {
+        let max_useful = self.max_new_tokens - self.num_output() - 1;
+        let Some(lookup) = &mut self.lookup else { return };
+        self.drafts = lookup.guess(&self.tokens, max_tokens.min(max_useful));
     }
 
     /// Whether this token ends it.
@@ -119,7 +207,7 @@ impl Sequence {
 
     /// Appends a generated token and says whether it was the last allowed.
     pub(super) fn push(&mut self, token_id: u32) -> bool {
-        self.output.push(token_id);
-        self.output.len() == self.max_new_tokens
+        self.tokens.push(token_id);
+        self.num_output() == self.max_new_tokens
     }
 }

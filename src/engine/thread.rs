@@ -9,10 +9,11 @@ use std::thread::{self, JoinHandle};
 use tokio::sync::mpsc;
 
 use super::inbox::Inbox;
+use super::kv::HashKey;
 use super::run_loop::{Closing, RunLoop};
 use super::{
     BatchBuilder, Command, EngineConfig, EngineDied, EngineHandle, EngineLimits, EnginePulse, Scheduler,
-    StartError, StepLimits,
+    SchedulerConfig, StartError, StepLimits,
 };
 use crate::model::Runner;
 use crate::sampling::Sampler;
@@ -57,7 +58,13 @@ impl Engine {
         let pulse = Arc::new(EnginePulse::new(capacity.num_blocks as usize));
         // Room for a submission of every sequence that may wait and an abort of every one that may run.
         let (sender, receiver) = mpsc::channel(config.max_waiting + config.max_num_seqs);
-        let scheduler = Scheduler::new(StepLimits::from(config), capacity);
+        let scheduler = Scheduler::new(SchedulerConfig {
+            limits: StepLimits::from(config),
+            capacity,
+            groups: runner.kv_groups(),
+            prefix_cache: config.prefix_cache.then(random_hash_key),
+            speculation: config.speculation,
+        });
         let handle = EngineHandle::new(sender, Arc::clone(&pulse), limits);
         let body = move || live(scheduler, runner, receiver, pulse, metrics);
         let thread = thread::Builder::new().name("maru-engine".to_owned()).spawn(body)?;
@@ -111,6 +118,13 @@ fn live(
         run_loop.count_the_lost();
         died
     })
+}
+
+/// A secret of this process.
+fn random_hash_key() -> HashKey {
+    // The fixed bits of the one lie where the other's are random.
+    let (a, b) = (uuid::Uuid::new_v4().as_u128(), uuid::Uuid::new_v4().as_u128());
+    HashKey((a ^ b.rotate_left(64)).to_le_bytes())
 }
 
 /// What a panic said.

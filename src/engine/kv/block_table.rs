@@ -1,18 +1,22 @@
-//! The blocks of one sequence in order: position `p` lies in block `p / block_size`.
+//! The blocks of one sequence in one group of layers: position `p` lies in block `p / block_size`.
 
-use super::{BlockId, BlockPool};
+use super::BlockId;
 
-/// The blocks of one sequence.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// The blocks of one sequence in order. Those that left the window of the group's layers are given back; their
+/// places stay, empty.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct BlockTable {
     blocks: Vec<BlockId>,
-    block_size: u32,
+    num_dropped: usize,
 }
 
 impl BlockTable {
-    /// A table without blocks, of blocks of `block_size` tokens.
-    pub fn new(block_size: u32) -> Self {
-        Self { blocks: Vec::new(), block_size }
+    /// What stands in the place of a block that was given back.
+    pub const DROPPED: BlockId = BlockId(u32::MAX);
+
+    /// A table whose first `num_dropped` places are empty.
+    pub(super) fn after(num_dropped: usize) -> Self {
+        Self { blocks: vec![Self::DROPPED; num_dropped], num_dropped }
     }
 
     /// Blocks that `num_tokens` tokens take.
@@ -20,36 +24,42 @@ impl BlockTable {
         num_tokens.div_ceil(block_size as usize)
     }
 
-    /// Takes blocks from the pool until `num_tokens` fit, and returns how many it took. `None` if the pool ran
-    /// dry; what was taken until then stays in the table.
-    pub fn grow_to(&mut self, num_tokens: usize, pool: &mut BlockPool) -> Option<usize> {
-        let before = self.blocks.len();
-        let needed = Self::blocks_for(num_tokens, self.block_size);
-        while self.blocks.len() < needed {
-            self.blocks.push(pool.allocate()?);
-        }
-        Some(self.blocks.len() - before)
+    pub(super) fn push(&mut self, block: BlockId) {
+        self.blocks.push(block);
     }
 
-    /// Gives every block back to the pool.
-    pub fn release_to(&mut self, pool: &mut BlockPool) {
-        for block in self.blocks.drain(..) {
-            pool.release(block);
-        }
+    /// Empties the places before `end` and returns what lay there.
+    pub(super) fn drop_before(&mut self, end: usize) -> impl Iterator<Item = BlockId> {
+        let end = end.clamp(self.num_dropped, self.blocks.len());
+        let dropped = self.num_dropped..end;
+        self.num_dropped = end;
+        self.blocks[dropped].iter_mut().map(|block| std::mem::replace(block, Self::DROPPED))
     }
 
     /// Where the K and V of `position` lie: `block_id * block_size + offset`.
     ///
     /// # Panics
-    /// If the table is too short.
-    pub fn slot(&self, position: usize) -> u32 {
-        let size = self.block_size as usize;
-        self.blocks[position / size].0 * self.block_size + (position % size) as u32
+    /// If the table is too short. The place must not be empty.
+    pub fn slot(&self, position: usize, block_size: u32) -> u32 {
+        let size = block_size as usize;
+        let block = self.blocks[position / size];
+        debug_assert_ne!(block, Self::DROPPED, "position {position} left the window");
+        block.0 * block_size + (position % size) as u32
     }
 
-    /// The blocks in order.
-    pub fn blocks(&self) -> &[BlockId] {
+    /// All places in order, [`Self::DROPPED`] where one is empty.
+    pub fn places(&self) -> &[BlockId] {
         &self.blocks
+    }
+
+    /// The blocks that it holds, in order.
+    pub fn held(&self) -> &[BlockId] {
+        &self.blocks[self.num_dropped..]
+    }
+
+    /// Places that are empty.
+    pub fn num_dropped(&self) -> usize {
+        self.num_dropped
     }
 }
 
@@ -58,24 +68,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_table_takes_a_block_only_when_the_last_is_full() {
-        let mut pool = BlockPool::new(3);
-        let mut table = BlockTable::new(4);
-        assert_eq!(table.grow_to(0, &mut pool), Some(0));
-        assert_eq!(table.grow_to(4, &mut pool), Some(1));
-        assert_eq!(table.grow_to(5, &mut pool), Some(1));
-        assert_eq!(table.grow_to(8, &mut pool), Some(0));
-        assert_eq!(table.blocks(), [BlockId(0), BlockId(1)]);
-        assert_eq!((table.slot(3), table.slot(4), table.slot(7)), (3, 4, 7));
-    }
-
-    #[test]
-    fn a_table_that_finds_the_pool_dry_keeps_its_books() {
-        let mut pool = BlockPool::new(1);
-        let mut table = BlockTable::new(4);
-        assert_eq!(table.grow_to(5, &mut pool), None);
-        assert_eq!((table.blocks().len(), pool.num_free()), (1, 0));
-        table.release_to(&mut pool);
-        assert_eq!((table.blocks().len(), pool.num_free()), (0, 1));
+    fn what_left_the_window_is_given_back_once_and_keeps_its_place() {
+        let mut table = BlockTable::default();
+        for id in 4..8 {
+            table.push(BlockId(id));
+        }
+        assert_eq!(table.slot(9, 4), 6 * 4 + 1);
+        assert_eq!(table.drop_before(2).collect::<Vec<_>>(), [BlockId(4), BlockId(5)]);
+        assert_eq!(table.drop_before(1).count(), 0);
+        assert_eq!(table.drop_before(3).collect::<Vec<_>>(), [BlockId(6)]);
+        assert_eq!(table.held(), [BlockId(7)]);
+        assert_eq!(table.places()[..3], [BlockTable::DROPPED; 3]);
+        assert_eq!((table.num_dropped(), table.slot(12, 4)), (3, 28));
     }
 }

@@ -1,0 +1,293 @@
+//! Who computes how many tokens in the next step.
+
+use super::Scheduler;
+use crate::engine::policy::{self, TokenBudget};
+use crate::engine::sequence::{Sequence, Stage};
+use crate::engine::step::{Admission, ScheduledSequence, StepPlan};
+use crate::engine::wait_queue::Next;
+
+/// One in so many blocks of the pool is left to running outputs when a sequence is admitted.
+const WATERMARK: usize = 8;
+
+/// Whether a sequence waits for blocks that others are computing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Patience {
+    ForNeighbours,
+    None,
+}
+
+impl Scheduler {
+    /// Plans a step and takes the blocks that it writes to. The plan is empty only if nothing waits or runs.
+    pub fn schedule(&mut self) -> StepPlan {
+        assert!(!self.step_is_open, "the last step was not committed");
+        self.step_is_open = true;
+        let mut budget = TokenBudget::new(self.limits);
+        let mut plan = StepPlan::default();
+        self.yield_to_next(&mut plan);
+        self.plan_outputs(&mut plan, &mut budget);
+        if !plan.scheduled.is_empty() {
+            budget.limit_prefill(self.max_prefill_tokens);
+        }
+        self.plan_prompts(&mut plan, &mut budget);
+        self.plan_admissions(&mut plan, &mut budget);
+        if let (true, Some(&first)) = (plan.scheduled.is_empty(), self.running.first()) {
+            // Everybody waits for a neighbour's blocks or for free ones: the first needs to wait for nobody.
+            self.plan_prompt(first, Patience::None, &mut plan, &mut budget);
+        }
+        self.check_books();
+        plan
+    }
+
+    /// Who is next in the queue but finds no room may push others out, if the policy says so and it helps.
+    fn yield_to_next(&mut self, plan: &mut StepPlan) {
+        let Some(Next { id, is_overdue: false }) = self.waiting.next(&self.tenants) else { return };
+        let candidate = self.slots[&id];
+        if self.running.is_empty() || self.has_room_for(candidate) {
+            return;
+        }
+        let yielding = policy::who_yields(self.at(candidate), self.running(), &self.tenants);
+        let is_alone = |block: &_| self.kv.pool().ref_count(*block) == 1;
+        let gain = |sequence: &Sequence| {
+            let tables = sequence.blocks().tables();
+            tables.iter().flat_map(|table| table.held()).filter(|block| is_alone(block)).count()
+        };
+        let missing = (self.blocks_needed(candidate) + self.blocks_reserved())
+            .saturating_sub(self.kv.pool().num_free());
+        let mut gained = 0;
+        let mut ids = Vec::new();
+        for sequence in yielding {
+            if !ids.is_empty() && gained >= missing {
+                break;
+            }
+            gained += gain(sequence);
+            ids.push(sequence.id());
+        }
+        if gained >= missing {
+            ids.into_iter().for_each(|id| self.preempt(self.slots[&id], plan));
+        }
+    }
+
+    /// Running outputs advance by a token each, in the order of rank, and check their guesses.
+    fn plan_outputs(&mut self, plan: &mut StepPlan, budget: &mut TokenBudget) {
+        let mut turn = 0;
+        while let Some(&slot) = self.running.get(turn) {
+            if !self.at(slot).is_decoding() {
+                turn += 1;
+                continue;
+            }
+            let start = self.at(slot).num_computed();
+            if !self.make_room(slot, start + 1, plan) {
+                continue;
+            }
+            turn += 1;
+            // A token is left for each of the others.
+            let num_others = self.running.len() - turn;
+            let num_drafts = self.guess(slot, budget.num_left().saturating_sub(1 + num_others));
+            let num_tokens = 1 + num_drafts;
+            budget.take(num_tokens);
+            let id = self.at(slot).id();
+            plan.scheduled.push(ScheduledSequence { id, slot, start, num_tokens, num_samples: num_tokens });
+        }
+    }
+
+    /// Takes blocks until `num_tokens` tokens of a sequence fit, from the last in the order of rank if need be. Says
+    /// `false` if it was the last itself and has lost its own.
+    fn make_room(&mut self, slot: usize, num_tokens: usize, plan: &mut StepPlan) -> bool {
+        while !self.grow(slot, num_tokens) {
+            let last = *self.running.last().expect("the sequence itself runs");
+            self.preempt(last, plan);
+            if last == slot {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Guesses for a running output, where that takes neither a token nor a block from others.
+    fn guess(&mut self, slot: usize, max_tokens: usize) -> usize {
+        if self.speculation.max_draft_tokens == 0 || max_tokens == 0 {
+            return 0;
+        }
+        let is_roomy = self.kv.pool().num_free() > self.running.len() * self.kv.groups().len();
+        let sequence = self.sequences[slot].as_mut().expect("the slot is taken");
+        let size = self.kv.block_size() as usize;
+        let reach = match is_roomy {
+            true => self.kv.reach(&sequence.blocks),
+            false => (sequence.num_computed + 1).next_multiple_of(size),
+        };
+        sequence.guess(max_tokens.min(reach - sequence.num_computed - 1));
+        let num_drafts = sequence.drafts.len();
+        let num_tokens = sequence.num_computed + 1 + num_drafts;
+        assert!(self.grow(slot, num_tokens), "the guesses fit into what is free");
+        num_drafts
+    }
+
+    /// Unfinished prompts advance as far as the budget goes.
+    fn plan_prompts(&mut self, plan: &mut StepPlan, budget: &mut TokenBudget) {
+        if plan.scheduled.len() == self.running.len() {
+            return;
+        }
+        let unfinished = self.running.iter().copied().filter(|&slot| !self.at(slot).is_decoding());
+        let mut turns: Vec<usize> = unfinished.collect();
+        turns.sort_by_cached_key(|&slot| policy::prefill_turn(self.at(slot), &self.tenants));
+        for slot in turns {
+            if self.at(slot).stage != Stage::Waiting {
+                self.plan_prompt(slot, Patience::ForNeighbours, plan, budget);
+            }
+        }
+    }
+
+    /// A running sequence with more than a token to compute advances, unless it waits for a neighbour or for blocks.
+    fn plan_prompt(
+        &mut self,
+        slot: usize,
+        patience: Patience,
+        plan: &mut StepPlan,
+        budget: &mut TokenBudget,
+    ) {
+        let num_left = budget.num_prefill_left();
+        if num_left == 0 || !self.adopt_prefix(slot, patience, plan) {
+            return;
+        }
+        let start = self.at(slot).num_computed();
+        let num_wanted = self.at(slot).num_uncomputed().min(num_left);
+        let num_tokens = self.make_some_room(slot, num_wanted, plan);
+        if num_tokens == 0 {
+            return;
+        }
+        budget.take_prefill(num_tokens);
+        self.begin(slot, plan);
+        let sequence = self.at(slot);
+        let num_samples = usize::from(num_tokens == sequence.num_uncomputed());
+        plan.scheduled.push(ScheduledSequence { id: sequence.id(), slot, start, num_tokens, num_samples });
+    }
+
+    /// A sequence that has computed nothing yet takes over what the prefix cache has of it. Says `false` if a
+    /// neighbour is computing the next block of it, so that waiting saves the work.
+    fn adopt_prefix(&mut self, slot: usize, patience: Patience, plan: &mut StepPlan) -> bool {
+        let sequence = self.sequences[slot].as_mut().expect("the slot is taken");
+        let Stage::Admitted { awaits } = sequence.stage else { return true };
+        let is_patient = patience == Patience::ForNeighbours && sequence.num_tokens() > 1;
+        let id = sequence.id();
+        if is_patient && awaits.is_some_and(|key| self.in_flight.other(key, id).is_some()) {
+            return false;
+        }
+        // The last token is computed in any case: its logits are needed.
+        let max_tokens = sequence.num_tokens() - 1;
+        let (tokens, blocks) = sequence.tokens_and_blocks();
+        let prefix = self.kv.find_prefix(blocks, tokens, max_tokens);
+        let num_computed = self.kv.adopt(blocks, tokens, prefix);
+        let tail = self.kv.tail_key(blocks, tokens);
+        let next = blocks.keys_from(prefix.num_blocks).first().copied().or(tail);
+        sequence.num_computed = num_computed;
+        if let Some(key) = next.filter(|&key| is_patient && self.in_flight.other(key, id).is_some()) {
+            sequence.stage = Stage::Admitted { awaits: Some(key) };
+            return false;
+        }
+        let (tokens, blocks) = sequence.tokens_and_blocks();
+        let (num_copied, copies) = self.kv.copy_part(blocks, tokens, max_tokens);
+        plan.block_copies.extend(copies);
+        sequence.num_computed += num_copied;
+        true
+    }
+
+    /// Takes blocks for up to `num_wanted` tokens more and says for how many there were some. Only if there is none
+    /// for a single token, those behind the sequence in the order of rank lose theirs, unless the step needs them.
+    fn make_some_room(&mut self, slot: usize, num_wanted: usize, plan: &mut StepPlan) -> usize {
+        loop {
+            let sequence = self.at(slot);
+            let start = sequence.num_computed();
+            let end = self.kv.reach(sequence.blocks()).min(start + num_wanted);
+            if end > start {
+                assert!(self.grow(slot, end), "so much can be reached");
+                return end - start;
+            }
+            let is_behind = |other: &usize| self.at(*other).rank() > sequence.rank();
+            let is_free = |other: &usize| plan.scheduled.iter().all(|part| part.slot != *other);
+            match self.running.iter().rev().copied().find(|other| is_behind(other) && is_free(other)) {
+                Some(last) => self.preempt(last, plan),
+                None => return 0,
+            }
+        }
+    }
+
+    /// A sequence starts to compute: neighbours may wait for its blocks, and its reader learns of it once.
+    fn begin(&mut self, slot: usize, plan: &mut StepPlan) {
+        let sequence = self.sequences[slot].as_mut().expect("the slot is taken");
+        if sequence.stage == Stage::Computing {
+            return;
+        }
+        sequence.stage = Stage::Computing;
+        if sequence.num_uncomputed() > 1 {
+            let (tokens, blocks) = sequence.tokens_and_blocks();
+            let tail = self.kv.tail_key(blocks, tokens);
+            let num_blocks = sequence.num_computed / self.kv.block_size() as usize;
+            sequence.claims = sequence.blocks().keys_from(num_blocks).iter().copied().chain(tail).collect();
+            self.in_flight.enter(sequence.id(), sequence.claims.iter().copied());
+        }
+        if sequence.num_cached.is_none() {
+            let num_cached = sequence.num_computed;
+            sequence.num_cached = Some(num_cached);
+            let (id, num_prompt) = (sequence.id(), sequence.num_prompt());
+            plan.admitted.push(Admission { id, num_prompt, num_cached });
+        }
+    }
+
+    /// Waiting sequences start to run while there is room and something left of the budget. Who is next is not
+    /// overtaken by who would fit, so that a large sequence is never starved by small ones.
+    fn plan_admissions(&mut self, plan: &mut StepPlan, budget: &mut TokenBudget) {
+        while budget.num_prefill_left() > 0 {
+            let Some(next) = self.waiting.next(&self.tenants) else { return };
+            let slot = self.slots[&next.id];
+            if !self.running.is_empty() && !self.has_room_for(slot) {
+                return;
+            }
+            self.waiting.admit(next);
+            let sequence = self.sequences[slot].as_mut().expect("the slot is taken");
+            sequence.stage = Stage::Admitted { awaits: None };
+            sequence.is_overdue = next.is_overdue;
+            let (tokens, blocks) = sequence.tokens_and_blocks();
+            self.kv.name(blocks, tokens);
+            let tenant = sequence.tenant();
+            self.tenants.begin(tenant);
+            if sequence.num_cached.is_none() {
+                self.tenants.charge(tenant, sequence.num_prompt(), 0);
+            }
+            let rank = sequence.rank();
+            let place = self.running.partition_point(|&other| self.at(other).rank() < rank);
+            self.running.insert(place, slot);
+            self.plan_prompt(slot, Patience::ForNeighbours, plan, budget);
+        }
+    }
+
+    /// Whether a waiting sequence may run now, beside what those that run still need for their known tokens.
+    fn has_room_for(&self, slot: usize) -> bool {
+        self.running.len() < self.limits.max_num_seqs && {
+            let num_left = self.kv.pool().num_free().saturating_sub(self.blocks_reserved());
+            let at_most = self.kv.most_held(self.at(slot).num_tokens());
+            at_most <= num_left || self.blocks_needed(slot) <= num_left
+        }
+    }
+
+    /// Free blocks that a waiting sequence would take for its known tokens.
+    fn blocks_needed(&self, slot: usize) -> usize {
+        let sequence = self.at(slot);
+        let prefix = self.kv.find_prefix(sequence.blocks(), sequence.tokens(), sequence.num_tokens() - 1);
+        let at_most = self.kv.most_held(sequence.num_tokens());
+        at_most.saturating_sub(prefix.num_held)
+    }
+
+    /// Free blocks that are spoken for: those that unfinished prompts have yet to take, and a few for outputs.
+    fn blocks_reserved(&self) -> usize {
+        let (mut promised, mut num_outputs) = (0, 0);
+        for sequence in self.running() {
+            if sequence.is_decoding() {
+                num_outputs += self.kv.groups().len();
+            } else {
+                let at_most = self.kv.most_held(sequence.num_tokens());
+                promised += at_most.saturating_sub(sequence.blocks().num_held());
+            }
+        }
+        promised + num_outputs.min(self.kv.pool().num_total() / WATERMARK)
+    }
+}
