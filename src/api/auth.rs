@@ -1,7 +1,8 @@
 //! API keys: whoever asks for a route that is not public needs one, where keys are set.
 //!
 //! The decision is made on the route that the router matched, never on the path's text, so that no spelling of a path
-//! reaches a handler unseen. Keys are held as SHA-256 digests and compared in constant time.
+//! reaches a handler unseen. Keys are held as SHA-256 digests and compared in constant time. Inside, a client is known by
+//! the number of its key, never by the key or its digest.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -12,11 +13,12 @@ use axum::http::{HeaderMap, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use sha2::{Digest, Sha256};
-use subtle::{Choice, ConstantTimeEq};
+use subtle::{ConditionallySelectable, ConstantTimeEq};
 
 use super::config::{Secret, ServerConfig};
 use super::error::ApiError;
 use super::state::AppState;
+use crate::serving::TenantId;
 
 /// Routes for probes and for people who look whether the server is there.
 const PUBLIC_ROUTES: &[&str] = &["/live", "/ready", "/health", "/version"];
@@ -29,6 +31,20 @@ const MAX_KEY_BYTES: usize = 512;
 #[derive(Clone, Default)]
 pub struct ApiKeys {
     digests: Vec<[u8; 32]>,
+}
+
+/// Who sent a request; the middleware puts it on every request that it lets through.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Caller {
+    /// The number of its key, or the default where no key was asked for.
+    pub(super) tenant: TenantId,
+}
+
+impl Caller {
+    /// Who shares no cached prefixes with others: nobody in particular if `server.share_prefix_cache` is set.
+    pub(super) fn divides_the_cache(self, config: &ServerConfig) -> Option<TenantId> {
+        (!config.share_prefix_cache).then_some(self.tenant)
+    }
 }
 
 /// The API keys of a configuration cannot be used.
@@ -120,14 +136,15 @@ impl ApiKeys {
         self.digests.is_empty()
     }
 
-    /// Whether `key` is one of them; the time taken does not depend on the keys' contents.
-    fn contains(&self, key: &[u8]) -> bool {
+    /// Whose key this is, if it is one of them: its number, from 1. The time taken does not depend on the keys'
+    /// contents.
+    fn owner(&self, key: &[u8]) -> Option<TenantId> {
+        const NOBODY: u64 = 0;
         let digest: [u8; 32] = Sha256::digest(key).into();
-        let found = self
-            .digests
-            .iter()
-            .fold(Choice::from(0), |found, known| found | known.as_slice().ct_eq(digest.as_slice()));
-        found.into()
+        let owner = self.digests.iter().zip(1_u64..).fold(NOBODY, |owner, (known, number)| {
+            u64::conditional_select(&owner, &number, known.as_slice().ct_eq(digest.as_slice()))
+        });
+        (owner != NOBODY).then_some(TenantId(owner))
     }
 }
 
@@ -150,21 +167,32 @@ pub(super) fn check_key(key: &str) -> Result<(), &'static str> {
     }
 }
 
-/// Lets a request through if its route is public or it bears a key.
+/// Lets a request through if its route is public or it bears a key, and says with [`Caller`] whose it is.
 pub(super) async fn require_key(
     State(state): State<Arc<AppState>>,
     route: Option<MatchedPath>,
-    request: Request,
+    mut request: Request,
     next: Next,
 ) -> Response {
-    if state.keys.is_empty() || is_public(route.as_ref(), &state.config) {
-        return next.run(request).await;
+    let caller = match caller(&state, route.as_ref(), request.headers()) {
+        Ok(caller) => caller,
+        Err(message) => return ApiError::unauthorized(message).into_response(),
+    };
+    request.extensions_mut().insert(caller);
+    next.run(request).await
+}
+
+/// Who asks, or why there is no answer.
+fn caller(
+    state: &AppState,
+    route: Option<&MatchedPath>,
+    headers: &HeaderMap,
+) -> Result<Caller, &'static str> {
+    if state.keys.is_empty() || is_public(route, &state.config) {
+        return Ok(Caller::default());
     }
-    match bearer(request.headers()) {
-        Ok(key) if state.keys.contains(key) => next.run(request).await,
-        Ok(_) => ApiError::unauthorized("Incorrect API key provided.").into_response(),
-        Err(message) => ApiError::unauthorized(message).into_response(),
-    }
+    let tenant = state.keys.owner(bearer(headers)?).ok_or("Incorrect API key provided.")?;
+    Ok(Caller { tenant })
 }
 
 fn is_public(route: Option<&MatchedPath>, config: &ServerConfig) -> bool {

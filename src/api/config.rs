@@ -22,6 +22,15 @@ pub struct ServerConfig {
     pub protect_metrics: bool,
     /// Refuse a request that names a parameter which would otherwise be ignored with a warning.
     pub strict_params: bool,
+    /// Whether a request may ask to go before others, with `service_tier` `priority` or a `priority` below 0; without it
+    /// such a wish is ignored with a warning. Any request may let others go first.
+    pub allow_priority: bool,
+    /// Whether requests with different API keys share cached prefixes. That saves work, but how fast an answer begins then
+    /// tells one key what others have asked.
+    pub share_prefix_cache: bool,
+    /// Whether `/ready` is red while `engine.max_waiting` sequences wait, for load balancers to go elsewhere; without it
+    /// only a 429 tells of a full queue.
+    pub unready_when_full: bool,
     /// Largest request body in bytes.
     pub max_body_bytes: usize,
     /// Most header lines of a request, at most 1000.
@@ -67,6 +76,9 @@ impl Default for ServerConfig {
             api_key_file: None,
             protect_metrics: false,
             strict_params: false,
+            allow_priority: false,
+            share_prefix_cache: false,
+            unready_when_full: false,
             max_body_bytes: 4 << 20,
             max_headers: 100,
             max_header_bytes: 64 << 10,

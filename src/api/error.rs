@@ -10,8 +10,11 @@ use serde_json::Value;
 
 use crate::serving::{GenerateError, SequenceError};
 
-/// How long a client should wait before it asks a busy or restarting server again.
+/// How long a client should wait before it asks a restarting server again.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
+/// The least and the longest wait that a client is told. The official SDKs pay no heed to less or more.
+const MIN_RETRY_AFTER: Duration = Duration::from_millis(1);
+const MAX_RETRY_AFTER: Duration = Duration::from_secs(120);
 /// Most characters of a client's own value that an error message repeats.
 const MAX_SHOWN_CHARS: usize = 64;
 
@@ -146,6 +149,15 @@ impl ApiError {
         Self::refused(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", message)
     }
 
+    /// 429: more work than can be done in time; another try has a chance after `retry_after`.
+    fn overloaded(reason: &str, retry_after: Duration) -> Self {
+        let message = format!("The server is busy: {reason}.");
+        let status = StatusCode::TOO_MANY_REQUESTS;
+        let mut error = Self::new(status, "rate_limit_error", "rate_limit_exceeded", message);
+        error.retry = Retry::After(retry_after);
+        error
+    }
+
     /// 431: more header lines or bytes than allowed.
     pub(super) fn headers_too_large(message: &str) -> Self {
         Self::refused(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "headers_too_large", message)
@@ -203,10 +215,10 @@ impl IntoResponse for ApiError {
         match self.retry {
             Retry::ByStatus => {}
             Retry::After(time) => {
-                let seconds = time.as_secs_f64().ceil().clamp(1.0, 120.0) as u64;
-                headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
-                let name = HeaderName::from_static("retry-after-ms");
-                headers.insert(name, HeaderValue::from(u64::try_from(time.as_millis()).unwrap_or(1000)));
+                let time = time.clamp(MIN_RETRY_AFTER, MAX_RETRY_AFTER);
+                let milliseconds = u64::try_from(time.as_millis()).expect("two minutes at most");
+                headers.insert(header::RETRY_AFTER, HeaderValue::from(milliseconds.div_ceil(1000)));
+                headers.insert(HeaderName::from_static("retry-after-ms"), HeaderValue::from(milliseconds));
             }
             Retry::Never => {
                 headers.insert(HeaderName::from_static("x-should-retry"), HeaderValue::from_static("false"));
@@ -240,27 +252,8 @@ impl From<GenerateError> for ApiError {
                 );
                 Self::bad_request("context_length_exceeded", message).about("messages")
             }
-            GenerateError::Busy { waiting, max } => {
-                let message = format!("The server is busy: {waiting} requests wait, {max} may.");
-                let mut error = Self::new(
-                    StatusCode::TOO_MANY_REQUESTS,
-                    "rate_limit_error",
-                    "rate_limit_exceeded",
-                    message,
-                );
-                error.retry = Retry::After(RETRY_AFTER);
-                error
-            }
             GenerateError::Overloaded { reason, retry_after_ms } => {
-                let message = format!("The server is busy: {reason}.");
-                let mut error = Self::new(
-                    StatusCode::TOO_MANY_REQUESTS,
-                    "rate_limit_error",
-                    "rate_limit_exceeded",
-                    message,
-                );
-                error.retry = Retry::After(Duration::from_millis(retry_after_ms));
-                error
+                Self::overloaded(&reason.to_string(), Duration::from_millis(retry_after_ms))
             }
             GenerateError::ShuttingDown => Self::shutting_down(),
             GenerateError::Internal(reason) => {
@@ -275,6 +268,9 @@ impl From<SequenceError> for ApiError {
     fn from(error: SequenceError) -> Self {
         match error {
             SequenceError::EngineStopped => Self::shutting_down(),
+            SequenceError::QueueTimeout { retry_after_ms, .. } => {
+                Self::overloaded(&error.to_string(), Duration::from_millis(retry_after_ms))
+            }
             SequenceError::SlowReader { .. } => {
                 let message = "The answer was given up because it was read too slowly.".to_owned();
                 let mut error =
@@ -310,5 +306,55 @@ fn type_name(value: &Value) -> &'static str {
         Value::String(_) => "a string",
         Value::Array(_) => "a list",
         Value::Object(_) => "an object",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::serving::{Congestion, Overload};
+
+    fn header<'a>(response: &'a Response, name: &str) -> &'a str {
+        response.headers()[name].to_str().expect("a number")
+    }
+
+    #[test]
+    fn every_kind_of_overload_is_a_429_with_its_numbers() {
+        let refused = |reason: Congestion| GenerateError::Overloaded { reason, retry_after_ms: 2_001 }.into();
+        let timeout =
+            SequenceError::QueueTimeout { waited_ms: 60_123, max_ms: 60_000, retry_after_ms: 2_001 };
+        let cases: [(ApiError, [&str; 2]); 5] = [
+            (refused(Congestion::Preparation { waiting: 256, max: 257 }), ["256", "257"]),
+            (refused(Overload::QueueFull { waiting: 1023, max: 1024 }.into()), ["1023", "1024"]),
+            (refused(Overload::QueuedTokens { waiting: 7, asked: 5000, max: 9000 }.into()), ["5000", "9000"]),
+            (
+                refused(Overload::ExpectedWait { expected_ms: 70_500, max_ms: 60_000 }.into()),
+                ["70500", "60000"],
+            ),
+            (timeout.into(), ["60123", "60000"]),
+        ];
+        for (error, numbers) in cases {
+            assert_eq!((error.kind, error.code), ("rate_limit_error", Some("rate_limit_exceeded")));
+            assert!(numbers.iter().all(|number| error.message.contains(number)), "{}", error.message);
+            let response = error.into_response();
+            assert_eq!(response.status(), StatusCode::TOO_MANY_REQUESTS);
+            assert_eq!(header(&response, "retry-after"), "3", "rounded up");
+            assert_eq!(header(&response, "retry-after-ms"), "2001");
+        }
+    }
+
+    #[test]
+    fn the_wait_that_a_client_is_told_is_one_that_the_sdks_honour() {
+        let told = |retry_after_ms| {
+            let reason = Overload::QueueFull { waiting: 1, max: 1 }.into();
+            let error: ApiError = GenerateError::Overloaded { reason, retry_after_ms }.into();
+            let response = error.into_response();
+            [header(&response, "retry-after").to_owned(), header(&response, "retry-after-ms").to_owned()]
+        };
+        assert_eq!(told(0), ["1", "1"]);
+        assert_eq!(told(1_000), ["1", "1000"]);
+        assert_eq!(told(119_001), ["120", "119001"]);
+        assert_eq!(told(120_001), ["120", "120000"]);
+        assert_eq!(told(u64::MAX), ["120", "120000"]);
     }
 }

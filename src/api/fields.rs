@@ -89,7 +89,7 @@ impl Fields {
 /// The string at `at`, of an allowed length.
 pub(super) fn string_at(at: &str, value: Value, limit: &Limit) -> Result<String, ApiError> {
     match value {
-        Value::String(text) => limit.check_bytes(at, text),
+        Value::String(text) => limit.check_text(at, text),
         other => Err(ApiError::invalid_type(at, "a string", &other)),
     }
 }

@@ -2,7 +2,10 @@
 //! once even when it is stuck.
 //!
 //! `/live` is red when only a restart helps: the engine has died or is stuck. `/ready` is also red while the model
-//! loads and while the server drains. `/health` is what vLLM's is, the engine's health, with counts.
+//! loads and while the server drains, and with `server.unready_when_full` while the queue is full. That is not so by
+//! default, because a flood turns all replicas red together: behind the balancer nobody is left then to answer, and
+//! clients see its error in place of a 429 that says when to come back. `/health` is what vLLM's is, the engine's health,
+//! with counts.
 
 use std::sync::Arc;
 
@@ -56,6 +59,7 @@ struct Probe {
     status: &'static str,
     phase: &'static str,
     engine: &'static str,
+    queue: &'static str,
 }
 
 #[derive(Debug, Serialize)]
@@ -70,7 +74,8 @@ struct Health {
 
 fn probe(state: &AppState, good: bool) -> Probe {
     let status = if good { "ok" } else { "unavailable" };
-    Probe { status, phase: state.lifecycle.phase().name(), engine: Engine::of(state).name() }
+    let queue = if state.generator.is_queue_full() { "full" } else { "open" };
+    Probe { status, phase: state.lifecycle.phase().name(), engine: Engine::of(state).name(), queue }
 }
 
 fn answer(good: bool, body: impl Serialize) -> Response {
@@ -86,7 +91,8 @@ pub(super) async fn live(State(state): State<Arc<AppState>>) -> Response {
 
 /// Whether new requests are welcome.
 pub(super) async fn ready(State(state): State<Arc<AppState>>) -> Response {
-    let good = state.lifecycle.phase() == Phase::Ready && is_engine_healthy(&state);
+    let is_saturated = state.config.unready_when_full && state.generator.is_queue_full();
+    let good = state.lifecycle.phase() == Phase::Ready && is_engine_healthy(&state) && !is_saturated;
     answer(good, probe(&state, good))
 }
 

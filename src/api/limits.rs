@@ -44,6 +44,13 @@ pub enum Bound {
         /// Most bytes.
         max: usize,
     },
+    /// The length of a string in characters.
+    Chars {
+        /// Fewest characters.
+        min: usize,
+        /// Most characters.
+        max: usize,
+    },
 }
 
 /// Most members of the request's object.
@@ -65,6 +72,10 @@ const fn bytes(path: &'static str, min: usize, max: usize) -> Limit {
     Limit { path, bound: Bound::Bytes { min, max } }
 }
 
+const fn chars(path: &'static str, min: usize, max: usize) -> Limit {
+    Limit { path, bound: Bound::Chars { min, max } }
+}
+
 pub(super) const MODEL: Limit = bytes("model", 1, 256);
 pub(super) const MESSAGES: Limit = items("messages", 1, 4096);
 pub(super) const CONTENT: Limit = bytes("messages[].content", 0, 2 << 20);
@@ -82,6 +93,12 @@ pub(super) const MAX_COMPLETION_TOKENS: Limit = integer("max_completion_tokens",
 pub(super) const MAX_TOKENS: Limit = integer("max_tokens", 1, i32::MAX as i64);
 pub(super) const FREQUENCY_PENALTY: Limit = number("frequency_penalty", -2.0, 2.0);
 pub(super) const PRESENCE_PENALTY: Limit = number("presence_penalty", -2.0, 2.0);
+/// A smaller number goes first, as in vLLM.
+pub(super) const PRIORITY: Limit = integer("priority", -100, 100);
+/// vLLM refuses an empty one too.
+pub(super) const CACHE_SALT: Limit = bytes("cache_salt", 1, 256);
+/// OpenAI's bound.
+pub(super) const PROMPT_CACHE_KEY: Limit = chars("prompt_cache_key", 0, 64);
 
 /// The bounds of `POST /v1/chat/completions`.
 pub const CHAT_COMPLETIONS: &[Limit] = &[
@@ -101,6 +118,9 @@ pub const CHAT_COMPLETIONS: &[Limit] = &[
     MAX_TOKENS,
     FREQUENCY_PENALTY,
     PRESENCE_PENALTY,
+    PRIORITY,
+    CACHE_SALT,
+    PROMPT_CACHE_KEY,
 ];
 
 impl Limit {
@@ -130,12 +150,16 @@ impl Limit {
     }
 
     /// Passes a string of an allowed length; `at` is where it stands.
-    pub(super) fn check_bytes(&self, at: &str, text: String) -> Result<String, ApiError> {
-        let Bound::Bytes { min, max } = self.bound else { panic!("{} is not a string", self.path) };
-        if (min..=max).contains(&text.len()) {
+    pub(super) fn check_text(&self, at: &str, text: String) -> Result<String, ApiError> {
+        let (min, max, length, unit) = match self.bound {
+            Bound::Bytes { min, max } => (min, max, text.len(), "bytes"),
+            Bound::Chars { min, max } => (min, max, text.chars().count(), "characters"),
+            _ => panic!("{} is not a string", self.path),
+        };
+        if (min..=max).contains(&length) {
             return Ok(text);
         }
-        let message = format!("'{at}' must have {min} to {max} bytes, but it has {}.", text.len());
+        let message = format!("'{at}' must have {min} to {max} {unit}, but it has {length}.");
         Err(ApiError::invalid_value(at, message))
     }
 

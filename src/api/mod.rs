@@ -6,6 +6,7 @@
 
 mod access_log;
 mod auth;
+mod cache_salt;
 mod chat;
 mod config;
 mod connection;
@@ -17,6 +18,7 @@ pub mod limits;
 mod metrics;
 mod models;
 mod params;
+mod priority;
 mod request_id;
 mod router;
 mod server;

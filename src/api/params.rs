@@ -112,7 +112,7 @@ const NO_LOGPROBS: &str = "log probabilities are not implemented";
 const NO_TOOLS: &str = "tool calling is not implemented";
 const NO_CONSTRAINTS: &str = "structured output is not implemented";
 const NO_TEXT_ONLY: &str = "the model takes and gives text only";
-const NO_CACHE_CONTROL: &str = "the prefix cache cannot be controlled by requests";
+const NO_CACHE_CONTROL: &str = "requests do not choose what is cached, nor for how long";
 const NO_REASONING: &str = "the reasoning of the model cannot be controlled";
 const NO_STOP_CONTROL: &str = "the end of the output cannot be controlled in this way";
 const NO_TEMPLATE_CONTROL: &str = "the chat template is the model's own and takes no arguments";
@@ -137,8 +137,6 @@ pub(super) const CHAT_COMPLETIONS: &[Policy] = &[
     ignore("safety_identifier", any, "labels are not kept"),
     ignore("metadata", any, "labels are not kept"),
     ignore("store", is_false, "answers are not stored"),
-    ignore("service_tier", |value| is_one_of(value, &["auto", "default"]), "there is one service tier"),
-    ignore("prompt_cache_key", never, NO_CACHE_CONTROL),
     ignore("prompt_cache_retention", never, NO_CACHE_CONTROL),
     ignore("prompt_cache_options", is_empty, NO_CACHE_CONTROL),
     refuse("modalities", |value| value == &serde_json::json!(["text"]), NO_TEXT_ONLY),
@@ -179,9 +177,7 @@ pub(super) const CHAT_COMPLETIONS: &[Policy] = &[
     ignore("include_reasoning", is_bool, NO_REASONING),
     ignore("enable_thinking", is_false, NO_REASONING),
     ignore("thinking_token_budget", never, NO_REASONING),
-    ignore("priority", is_zero, "all requests have one priority"),
     ignore("request_id", never, "send it as the header 'x-request-id'"),
-    ignore("cache_salt", never, NO_CACHE_CONTROL),
     ignore("return_tokens_as_token_ids", is_false, NO_TOKENS),
     refuse("return_token_ids", is_false, NO_TOKENS),
     ignore("mm_processor_kwargs", is_empty, NO_TEXT_ONLY),
@@ -249,7 +245,8 @@ impl Judge {
         Ok(())
     }
 
-    fn ignore(&mut self, path: &str, reason: &str) -> Result<(), ApiError> {
+    /// Notes that the value at `path` is not honoured, or refuses it.
+    pub(super) fn ignore(&mut self, path: &str, reason: &str) -> Result<(), ApiError> {
         if self.strict {
             return Err(ApiError::unsupported_parameter(&shown(path), reason));
         }

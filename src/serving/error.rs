@@ -1,5 +1,7 @@
 //! Why a request is not served.
 
+use crate::engine::Overload;
+
 /// A request that can never be served as it stands.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{param}: {reason}")]
@@ -24,19 +26,11 @@ pub enum GenerateError {
         /// Tokens that the model's context holds.
         max_model_len: usize,
     },
-    /// Too many requests wait.
-    #[error("{waiting} requests are waiting (limit {max})")]
-    Busy {
-        /// Requests waiting.
-        waiting: usize,
-        /// Most that may wait.
-        max: usize,
-    },
-    /// The engine has more work than it can do in time.
+    /// There is more work than can be done in time.
     #[error("{reason}")]
     Overloaded {
-        /// What is full, with the numbers.
-        reason: String,
+        /// What is full.
+        reason: Congestion,
         /// When another try has a chance.
         retry_after_ms: u64,
     },
@@ -46,4 +40,49 @@ pub enum GenerateError {
     /// A fault of ours.
     #[error("{0}")]
     Internal(String),
+}
+
+/// What there is too much of.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Congestion {
+    /// Prompts that are to be rendered and tokenised.
+    #[error("{waiting} prompts are being prepared (limit {max})")]
+    Preparation {
+        /// Prompts that are being prepared or wait to be.
+        waiting: usize,
+        /// Most that may.
+        max: usize,
+    },
+    /// Sequences in front of the engine.
+    #[error(transparent)]
+    Queue(#[from] Overload),
+}
+
+impl Congestion {
+    /// The reason as a metric's label.
+    pub fn label(&self) -> &'static str {
+        match self {
+            Self::Preparation { .. } => "preparing",
+            Self::Queue(Overload::QueueFull { .. }) => "queue_full",
+            Self::Queue(Overload::QueuedTokens { .. }) => "queue_tokens",
+            Self::Queue(Overload::ExpectedWait { .. }) => "queue_wait",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_congestion_has_a_label_of_its_own() {
+        let congestions = [
+            Congestion::Preparation { waiting: 1, max: 1 },
+            Overload::QueueFull { waiting: 1, max: 1 }.into(),
+            Overload::QueuedTokens { waiting: 1, asked: 1, max: 1 }.into(),
+            Overload::ExpectedWait { expected_ms: 1, max_ms: 1 }.into(),
+        ];
+        let labels = congestions.each_ref().map(Congestion::label);
+        assert_eq!(labels, ["preparing", "queue_full", "queue_tokens", "queue_wait"]);
+    }
 }

@@ -10,10 +10,13 @@ use tokio::sync::Semaphore;
 use super::generation::GenerationFacts;
 use super::prepare::{RequestLimits, check, complete_sampling, draw_seed, encode_prompt, fit, stop_strings};
 use super::stream::{Choice, Clock};
-use super::{GenerateError, GenerateRequest, Generation, PromptInput, ServingConfig};
+use super::{Congestion, GenerateError, GenerateRequest, Generation, PromptInput, ServingConfig};
 use crate::engine::{EngineHandle, EnginePulse, NewSequence, SubmitError};
 use crate::telemetry::Metrics;
 use crate::text::{GenerationDefaults, TextModel};
+
+/// When a prompt that found no place to be prepared has a chance of one: preparing takes milliseconds.
+const PREPARATION_RETRY_MS: u64 = 1_000;
 
 /// Serves requests on one model. Cheap to clone.
 #[derive(Clone)]
@@ -54,8 +57,8 @@ impl Generator {
     /// Renders and tokenises the prompt, hands the choices to the engine and returns their output as a stream.
     ///
     /// # Errors
-    /// [`GenerateError`]: an invalid request (the field is named), a prompt that does not fit, a full queue, a server
-    /// that stops, or a fault of ours.
+    /// [`GenerateError`]: an invalid request (the field is named), a prompt that does not fit, more work than can be
+    /// done in time, a server that stops, or a fault of ours.
     pub async fn generate(&self, request: GenerateRequest) -> Result<Generation, GenerateError> {
         let arrival = Instant::now();
         let generation = self.shared.admit(request, arrival).await;
@@ -73,6 +76,11 @@ impl Generator {
     /// Counts and heartbeat of the engine.
     pub fn pulse(&self) -> &EnginePulse {
         self.shared.engine.pulse()
+    }
+
+    /// Whether as many sequences wait as may, so that one more would be refused.
+    pub fn is_queue_full(&self) -> bool {
+        self.pulse().num_waiting() >= self.shared.engine.limits().max_waiting
     }
 
     /// Sampling settings that the model's files recommend; they fill what a request leaves open.
@@ -142,8 +150,7 @@ impl Shared {
     }
 
     fn busy(&self) -> GenerateError {
-        let waiting = self.preparing.load(Ordering::Relaxed);
-        GenerateError::Busy { waiting, max: self.config.max_preparing }
+        unprepared(self.preparing.load(Ordering::Relaxed), self.config.max_preparing)
     }
 }
 
@@ -157,7 +164,7 @@ impl<'a> Waiting<'a> {
     fn enter(count: &'a AtomicUsize, max: usize) -> Result<Self, GenerateError> {
         let enter = |waiting: usize| (waiting < max).then_some(waiting + 1);
         let entered = count.fetch_update(Ordering::Relaxed, Ordering::Relaxed, enter);
-        entered.map(|_| Self { count }).map_err(|waiting| GenerateError::Busy { waiting, max })
+        entered.map(|_| Self { count }).map_err(|waiting| unprepared(waiting, max))
     }
 }
 
@@ -167,10 +174,15 @@ impl Drop for Waiting<'_> {
     }
 }
 
+fn unprepared(waiting: usize, max: usize) -> GenerateError {
+    let reason = Congestion::Preparation { waiting, max };
+    GenerateError::Overloaded { reason, retry_after_ms: PREPARATION_RETRY_MS }
+}
+
 fn refusal(error: SubmitError, num_prompt_tokens: usize) -> GenerateError {
     match error {
         SubmitError::Overloaded { reason, retry_after_ms } => {
-            GenerateError::Overloaded { reason: reason.to_string(), retry_after_ms }
+            GenerateError::Overloaded { reason: reason.into(), retry_after_ms }
         }
         SubmitError::PromptTooLong { max, .. } => {
             GenerateError::ContextLengthExceeded { num_prompt_tokens, max_model_len: max }
@@ -184,7 +196,7 @@ fn rejection(error: &GenerateError) -> &'static str {
     match error {
         GenerateError::Invalid(_) => "invalid",
         GenerateError::ContextLengthExceeded { .. } => "context_length",
-        GenerateError::Busy { .. } | GenerateError::Overloaded { .. } => "queue_full",
+        GenerateError::Overloaded { reason, .. } => reason.label(),
         GenerateError::ShuttingDown => "shutting_down",
         GenerateError::Internal(_) => "internal",
     }
@@ -198,7 +210,7 @@ mod tests {
     fn places_are_counted_and_given_back() {
         let count = AtomicUsize::new(0);
         let first = Waiting::enter(&count, 1).expect("free");
-        assert_eq!(Waiting::enter(&count, 1).expect_err("taken"), GenerateError::Busy { waiting: 1, max: 1 });
+        assert_eq!(Waiting::enter(&count, 1).expect_err("taken"), unprepared(1, 1));
         drop(first);
         assert!(Waiting::enter(&count, 1).is_ok());
     }

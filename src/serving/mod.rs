@@ -10,13 +10,13 @@ mod request;
 mod stream;
 
 pub use config::ServingConfig;
-pub use error::{GenerateError, RequestError};
+pub use error::{Congestion, GenerateError, RequestError};
 pub use generation::{ChoiceOutput, Generation};
 pub use generator::Generator;
 pub use output::{ChoiceUsage, DeltaKind, OutputDelta, OutputFinish};
 pub use request::{GenerateRequest, PromptInput, SamplingOptions};
 
-pub use crate::engine::{EnginePulse, Priority, SequenceError, TenantId};
+pub use crate::engine::{DraftCounts, EnginePulse, Overload, Priority, SequenceError, TenantId};
 pub use crate::text::{ChatMessage, GenerationDefaults};
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! The neutral stream of output that every API renders in its own way.
 
-use crate::engine::SequenceError;
+use crate::engine::{DraftCounts, SequenceError};
 
 /// A new piece of one choice's output.
 #[derive(Debug, Clone, PartialEq)]
@@ -45,4 +45,6 @@ pub struct ChoiceUsage {
     pub num_cached_tokens: u32,
     /// Tokens generated, the stop token included.
     pub num_output_tokens: u32,
+    /// How guesses ahead of the model fared; none are known of a choice that a stop string ended.
+    pub drafts: DraftCounts,
 }

@@ -62,7 +62,8 @@ impl Choice {
                     self.finish(OutputFinish::Stop, deltas);
                 }
             }
-            TokenEvent::Finished { reason, .. } => {
+            TokenEvent::Finished { reason, drafts } => {
+                self.usage.drafts = drafts;
                 let reason = match reason {
                     FinishReason::StopToken { .. } => {
                         self.usage.num_output_tokens += 1;

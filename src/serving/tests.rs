@@ -185,7 +185,8 @@ fn a_whole_answer_is_the_stream_folded() {
         let fake = Fake::new(move |_| stopped(answer));
         let streamed = deltas(fake.generator.generate(request("hi")).await.expect("admitted")).await;
         assert_eq!(text_of(&of_choice(&streamed, 0)), answer);
-        let usage = ChoiceUsage { num_cached_tokens: 0, num_output_tokens: tokens(answer).len() as u32 + 1 };
+        let num_output_tokens = tokens(answer).len() as u32 + 1;
+        let usage = ChoiceUsage { num_output_tokens, ..ChoiceUsage::default() };
         let end = DeltaKind::Finished { reason: OutputFinish::Stop, usage };
         assert_eq!(streamed.last().map(|delta| &delta.kind), Some(&end));
 
@@ -317,7 +318,7 @@ fn text_held_back_for_a_stop_string_or_a_cluster_is_not_lost_at_the_end() {
         let kinds = of_choice(&streamed, 0);
         assert_eq!(text_of(&kinds), "끝 STO");
         let num_output_tokens = tokens("끝 STO").len() as u32;
-        let usage = ChoiceUsage { num_cached_tokens: 0, num_output_tokens };
+        let usage = ChoiceUsage { num_output_tokens, ..ChoiceUsage::default() };
         assert_eq!(kinds.last(), Some(&DeltaKind::Finished { reason: OutputFinish::Length, usage }));
     });
 }
@@ -431,11 +432,16 @@ fn a_full_queue_is_busy_and_leaves_no_choice_behind() {
         let handle = EngineHandle::new(commands, Arc::new(EnginePulse::new(64)), limits);
         let cache = CacheInfo { block_size: 16, num_blocks: 64 };
         let metrics = Arc::new(Metrics::new("fake", cache).expect("valid names"));
-        let generator = Generator::new(handle, text_model(), metrics, ServingConfig::default());
+        let generator = Generator::new(handle, text_model(), Arc::clone(&metrics), ServingConfig::default());
         let mut asked = request("hi");
         asked.num_choices = 3;
         let refused = generator.generate(asked).await.expect_err("no place for the third");
-        assert_eq!(refused, GenerateError::Busy { waiting: 2, max: 2 });
+        let full = Congestion::Queue(Overload::QueueFull { waiting: 2, max: 2 });
+        assert!(
+            matches!(&refused, GenerateError::Overloaded { reason, .. } if *reason == full),
+            "{refused:?}"
+        );
+        assert_eq!(metrics.rejected.with_label_values(&["queue_full"]).get(), 1);
         let mut aborted = 0;
         while let Ok(command) = receiver.try_recv() {
             aborted += usize::from(matches!(command, Command::Abort(_)));

@@ -54,6 +54,10 @@ async fn null_is_the_same_as_absent_for_every_parameter() {
         "user",
         "metadata",
         "ignore_eos",
+        "service_tier",
+        "priority",
+        "prompt_cache_key",
+        "cache_salt",
         "unheard_of",
     ];
     let nulls: serde_json::Map<String, Value> =

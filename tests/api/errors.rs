@@ -2,12 +2,14 @@
 
 use axum::body::Body;
 use axum::http::{Method, Request};
+use http_body_util::BodyExt;
 use insta::assert_json_snapshot;
 use maru::api::ServerConfig;
-use maru::engine::EngineLimits;
+use maru::engine::{EngineLimits, SequenceError};
 use serde_json::{Value, json};
+use tower::ServiceExt;
 
-use crate::fake_engine::Script;
+use crate::fake_engine::{End, Script};
 use crate::support::{Harness, MAX_MODEL_LEN, hello, post_json};
 
 fn harness() -> Harness {
@@ -81,6 +83,14 @@ async fn wrong_types_and_values_name_the_field() {
         (json!({ "stop": 3 }), "stop", "invalid_type"),
         (json!({ "stop": ["a", 3] }), "stop[1]", "invalid_type"),
         (json!({ "stop": ["a", ""] }), "stop[1]", "invalid_value"),
+        (json!({ "service_tier": "gold" }), "service_tier", "invalid_value"),
+        (json!({ "service_tier": 1 }), "service_tier", "invalid_type"),
+        (json!({ "priority": "high" }), "priority", "invalid_type"),
+        (json!({ "priority": 0.5 }), "priority", "invalid_type"),
+        (json!({ "cache_salt": 7 }), "cache_salt", "invalid_type"),
+        (json!({ "cache_salt": "" }), "cache_salt", "invalid_value"),
+        (json!({ "prompt_cache_key": [] }), "prompt_cache_key", "invalid_type"),
+        (json!({ "prompt_cache_key": "k".repeat(65) }), "prompt_cache_key", "invalid_value"),
         (json!({ "stream_options": { "include_usage": true } }), "stream_options", "invalid_value"),
         (json!({ "stream": true, "stream_options": [] }), "stream_options", "invalid_type"),
         (
@@ -135,10 +145,49 @@ async fn a_full_queue_is_a_429_that_says_when_to_come_back() {
         answer = refused => {
             let error = answer.expect_error(429, "rate_limit_exceeded");
             assert_eq!(error["type"], "rate_limit_error");
-            assert_eq!(answer.header("retry-after"), Some("1"));
-            assert_eq!(answer.header("retry-after-ms"), Some("1000"));
+            let number = |name| -> u64 { answer.header(name).expect(name).parse().expect("a number") };
+            assert!((1..=120).contains(&number("retry-after")));
+            assert_eq!(number("retry-after-ms").div_ceil(1000), number("retry-after"));
+            assert!(error["message"].as_str().expect("a message").contains("limit 1"), "{error}");
+            let page = harness.get("/metrics").await.text;
+            let refusals = page.lines().find(|line| line.starts_with("maru_requests_rejected_total"));
+            let refusals = refusals.expect("a refusal was counted");
+            assert!(refusals.contains("reason=\"queue_full\"") && refusals.ends_with(" 1"), "{refusals}");
         }
     }
+}
+
+#[tokio::test]
+async fn a_wait_that_took_too_long_is_a_429_while_the_headers_are_held_back() {
+    for stream in [false, true] {
+        let script = Script { end: End::Fault(queue_timeout()), ..Script::queueing() };
+        let answer = Harness::new(script).chat(&hello(json!({ "stream": stream, "n": 2 }))).await;
+        let error = answer.expect_error(429, "rate_limit_exceeded");
+        assert_eq!(error["type"], "rate_limit_error");
+        assert_eq!(answer.header("retry-after"), Some("2"));
+        assert_eq!(answer.header("retry-after-ms"), Some("1500"));
+    }
+}
+
+#[tokio::test]
+async fn a_wait_that_took_too_long_is_an_error_event_once_the_headers_went_out() {
+    let (gate, opened) = tokio::sync::watch::channel(false);
+    let script = Script { end: End::FaultAfter(opened, queue_timeout()), ..Script::queueing() };
+    let harness = Harness::with_config(script, ServerConfig { stream_hold_s: 0.02, ..Default::default() });
+    let request = post_json("/v1/chat/completions", hello(json!({ "stream": true })).to_string());
+    let response = harness.router.clone().oneshot(request).await.expect("the router does not fail");
+    assert_eq!(response.status(), 200);
+    gate.send(true).expect("the engine waits for it");
+    let bytes = response.into_body().collect().await.expect("the body is whole").to_bytes();
+    let text = String::from_utf8(bytes.to_vec()).expect("events are UTF-8");
+    let last = text.split_terminator("\n\n").last().expect("an event");
+    let error: Value = serde_json::from_str(&last["data: ".len()..]).expect("JSON");
+    assert_eq!(error["error"]["code"], "rate_limit_exceeded", "{text}");
+    assert!(!text.contains("[DONE]"));
+}
+
+fn queue_timeout() -> SequenceError {
+    SequenceError::QueueTimeout { waited_ms: 60_001, max_ms: 60_000, retry_after_ms: 1_500 }
 }
 
 #[tokio::test]

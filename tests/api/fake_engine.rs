@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use maru::engine::{
-    Command, EngineHandle, EngineLimits, EnginePulse, FinishReason, NewSequence, QueuedSequence,
+    Command, DraftCounts, EngineHandle, EngineLimits, EnginePulse, FinishReason, NewSequence, QueuedSequence,
     SequenceError, TokenEvent,
 };
 use tokio::sync::{mpsc, watch};
@@ -19,6 +19,8 @@ pub(crate) struct Script {
     pub(crate) texts: Vec<String>,
     /// Prompt tokens found cached.
     pub(crate) num_cached_tokens: u32,
+    /// How the guesses of each choice fared.
+    pub(crate) drafts: DraftCounts,
     /// What follows the text.
     pub(crate) end: End,
 }
@@ -29,6 +31,8 @@ pub(crate) enum End {
     Stop,
     Length,
     Fault(SequenceError),
+    /// A fault, once the test says so.
+    FaultAfter(watch::Receiver<bool>, SequenceError),
     /// Stop, once the test says so.
     StopAfter(watch::Receiver<bool>),
     /// Silence, until the reader leaves.
@@ -38,7 +42,13 @@ pub(crate) enum End {
 impl Script {
     /// Says `text` and stops.
     pub(crate) fn saying(text: &str) -> Self {
-        Self { scheduled: true, texts: vec![text.to_owned()], num_cached_tokens: 0, end: End::Stop }
+        Self {
+            scheduled: true,
+            texts: vec![text.to_owned()],
+            num_cached_tokens: 0,
+            drafts: DraftCounts::default(),
+            end: End::Stop,
+        }
     }
 
     /// Says `text` and then nothing more, without an end.
@@ -113,18 +123,19 @@ async fn run(script: Script, mut inbox: mpsc::Receiver<Command>, seen: watch::Se
 
 /// Plays the script to one sequence and gives it back if it has no end.
 async fn play(script: &Script, queued: QueuedSequence) -> Option<QueuedSequence> {
-    if !script.scheduled {
-        return Some(queued);
-    }
     let choice = queued.sequence.sampling.choice_index as usize;
     let text = &script.texts[choice.min(script.texts.len() - 1)];
-    let mut all = vec![TokenEvent::Scheduled { num_cached_tokens: script.num_cached_tokens }];
+    let mut all = Vec::new();
+    if script.scheduled {
+        all.push(TokenEvent::Scheduled { num_cached_tokens: script.num_cached_tokens });
+    }
     all.extend(text.bytes().map(|byte| TokenEvent::Token { token_id: token_of(byte), logprobs: None }));
+    let finished = |reason| TokenEvent::Finished { reason, drafts: script.drafts };
     match &script.end {
-        End::Stop => all.push(TokenEvent::finished(FinishReason::StopToken { token_id: END_OF_TURN })),
-        End::Length => all.push(TokenEvent::finished(FinishReason::Length)),
+        End::Stop => all.push(finished(FinishReason::StopToken { token_id: END_OF_TURN })),
+        End::Length => all.push(finished(FinishReason::Length)),
         End::Fault(error) => all.push(TokenEvent::Failed { error: error.clone() }),
-        End::Never | End::StopAfter(_) => {}
+        End::Never | End::StopAfter(_) | End::FaultAfter(..) => {}
     }
     for event in all {
         // A reader that has left needs no more.
@@ -132,10 +143,14 @@ async fn play(script: &Script, queued: QueuedSequence) -> Option<QueuedSequence>
             break;
         }
     }
-    if let End::StopAfter(gate) = &script.end {
+    let late = match &script.end {
+        End::StopAfter(gate) => Some((gate, finished(FinishReason::StopToken { token_id: END_OF_TURN }))),
+        End::FaultAfter(gate, error) => Some((gate, TokenEvent::Failed { error: error.clone() })),
+        End::Stop | End::Length | End::Fault(_) | End::Never => None,
+    };
+    if let Some((gate, last)) = late {
         gate.clone().wait_for(|open| *open).await.expect("the test holds the gate");
-        let stop = TokenEvent::finished(FinishReason::StopToken { token_id: END_OF_TURN });
-        queued.events.send(stop).await.expect("the reader waits");
+        queued.events.send(last).await.expect("the reader waits");
     }
     matches!(script.end, End::Never).then_some(queued)
 }

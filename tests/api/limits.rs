@@ -64,6 +64,11 @@ fn probes(limit: &Limit) -> (Vec<Value>, Vec<Value>) {
             let below = min.checked_sub(1).map(text);
             (vec![text(min), text(max)], below.into_iter().chain([text(max + 1)]).collect())
         }
+        Bound::Chars { min, max } => {
+            let text = |length: usize| Value::String("가".repeat(length));
+            let below = min.checked_sub(1).map(text);
+            (vec![text(min), text(max)], below.into_iter().chain([text(max + 1)]).collect())
+        }
     }
 }
 
@@ -107,6 +112,9 @@ async fn one_step_beyond_a_bound_is_a_400_that_names_field_bound_and_value() {
                 }
                 (Bound::Bytes { min, max }, Value::String(text)) => {
                     (min.to_string(), max.to_string(), Some(text.len()))
+                }
+                (Bound::Chars { min, max }, Value::String(text)) => {
+                    (min.to_string(), max.to_string(), Some(text.chars().count()))
                 }
                 other => panic!("a value of the wrong kind: {other:?}"),
             };
@@ -183,6 +191,10 @@ async fn no_value_of_any_kind_is_a_server_error() {
         "modalities",
         "metadata",
         "user",
+        "priority",
+        "service_tier",
+        "cache_salt",
+        "prompt_cache_key",
         "best_of",
         "min_p",
         "",

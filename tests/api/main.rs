@@ -10,6 +10,7 @@ mod http2;
 mod limits;
 mod params;
 mod resources;
+mod scheduling;
 mod server;
 mod socket;
 mod stream;

@@ -60,9 +60,15 @@ fn openai() -> Vec<(&'static str, Vec<(Value, Fate)>)> {
         ("store", vec![(json!(false), Accepted), (json!(true), Named)]),
         (
             "service_tier",
-            vec![(json!("auto"), Accepted), (json!("default"), Accepted), (json!("priority"), Named)],
+            vec![
+                (json!("auto"), Accepted),
+                (json!("default"), Accepted),
+                (json!("flex"), Accepted),
+                (json!("scale"), Named),
+                (json!("priority"), Named),
+            ],
         ),
-        ("prompt_cache_key", vec![(json!("k"), Named)]),
+        ("prompt_cache_key", vec![(json!("k"), Accepted), (json!(""), Accepted)]),
         ("prompt_cache_retention", vec![(json!("24h"), Named)]),
         ("prompt_cache_options", vec![(json!({ "mode": "x" }), Named)]),
         ("modalities", vec![(json!(["text"]), Accepted), (json!(["text", "audio"]), Refused)]),
@@ -91,8 +97,8 @@ fn extensions() -> Vec<(&'static str, Vec<(Value, Fate)>)> {
         ("guided_json", vec![(json!({}), Refused)]),
         ("structured_outputs", vec![(json!({}), Accepted), (json!({ "regex": "a" }), Refused)]),
         ("best_of", vec![(json!(1), Accepted), (json!(2), Refused)]),
-        ("priority", vec![(json!(0), Accepted), (json!(5), Named)]),
-        ("cache_salt", vec![(json!("s"), Named)]),
+        ("priority", vec![(json!(0), Accepted), (json!(5), Accepted), (json!(-5), Named)]),
+        ("cache_salt", vec![(json!("s"), Accepted)]),
         ("return_token_ids", vec![(json!(false), Accepted), (json!(true), Refused)]),
         ("nobody_knows_this", vec![(json!(1), Named), (json!({ "a": [1] }), Named)]),
     ]

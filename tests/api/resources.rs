@@ -4,10 +4,11 @@ use axum::body::Body;
 use axum::http::Request;
 use insta::assert_json_snapshot;
 use maru::api::{Phase, ServerConfig};
+use maru::engine::EngineLimits;
 use serde_json::json;
 
 use crate::fake_engine::Script;
-use crate::support::{Harness, MODEL, hello};
+use crate::support::{Harness, MAX_MODEL_LEN, MODEL, hello};
 
 fn harness() -> Harness {
     Harness::new(Script::saying("hi"))
@@ -61,7 +62,8 @@ async fn readiness_follows_the_life_of_the_process() {
     {
       "status": "ok",
       "phase": "ready",
-      "engine": "healthy"
+      "engine": "healthy",
+      "queue": "open"
     }
     "#);
     harness.state.lifecycle.enter(Phase::Draining);
@@ -101,6 +103,31 @@ async fn a_stuck_engine_turns_every_probe_red_until_it_beats_again() {
     }
     harness.engine.pulse.beat(0, 0);
     assert_eq!(harness.get("/ready").await.status, 200);
+}
+
+#[tokio::test]
+async fn a_full_queue_turns_only_readiness_red_and_only_if_the_operator_wants_that() {
+    for unready_when_full in [false, true] {
+        let config = ServerConfig { unready_when_full, ..Default::default() };
+        let limits = EngineLimits { max_model_len: MAX_MODEL_LEN, max_waiting: 1, max_buffered_events: 16 };
+        let harness = Harness::with_limits(Script::queueing(), config, limits);
+        let body = hello(json!({}));
+        let probes = async {
+            harness.engine.wait_until(|seen| seen.submitted.len() == 1).await;
+            let ready = harness.get("/ready").await;
+            assert_eq!(ready.status.as_u16(), if unready_when_full { 503 } else { 200 });
+            assert_eq!(ready.json()["queue"], "full");
+            for path in ["/live", "/health"] {
+                assert_eq!(harness.get(path).await.status, 200, "{path}");
+            }
+        };
+        tokio::select! {
+            _ = harness.chat(&body) => panic!("the request waits for ever"),
+            () = probes => {}
+        }
+        harness.engine.wait_until(|seen| seen.num_aborted == 1).await;
+        assert_eq!(harness.get("/ready").await.status, 200, "the queue is open again");
+    }
 }
 
 #[tokio::test]

@@ -140,6 +140,14 @@ impl Harness {
         self.send(Request::get(path).body(Body::empty()).expect("a valid request")).await
     }
 
+    /// Asks for a chat completion with an API key.
+    pub(crate) async fn chat_as(&self, key: &str, body: &Value) -> Answer {
+        let mut request = post_json("/v1/chat/completions", body.to_string());
+        let bearer = format!("Bearer {key}").parse().expect("a key is visible ASCII");
+        request.headers_mut().insert("authorization", bearer);
+        self.send(request).await
+    }
+
     /// Asks for a chat completion.
     pub(crate) async fn chat(&self, body: &Value) -> Answer {
         self.send(post_json("/v1/chat/completions", body.to_string())).await

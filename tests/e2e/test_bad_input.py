@@ -41,7 +41,7 @@ BAD_BODIES = {
     "stream options are a list": with_fields(stream=True, stream_options=[1]),
     "stop is a number": with_fields(stop=5),
 }
-NUMBERS = ["temperature", "top_p", "top_k", "n", "seed", "max_tokens", "max_completion_tokens"]
+NUMBERS = ["temperature", "top_p", "top_k", "n", "seed", "max_tokens", "max_completion_tokens", "priority"]
 VALUES = [-1, 0, 1, 2, 3, -0.0, 0.5, 1e300, -(2**63), 2**63, 2**64, 2**200, "1", "", True, [], {}, [1]]
 
 

@@ -14,10 +14,12 @@ use tokio::time::{Instant, timeout_at};
 use self::request::ChatRequest;
 use self::response::{Answer, ChunkRenderer, Completion};
 use super::access_log::AccessRecord;
+use super::auth::Caller;
 use super::config::seconds;
 use super::error::ApiError;
 use super::extract::JsonObject;
 use super::params::Warning;
+use super::priority;
 use super::sse::{self, StreamTimes};
 use super::state::{AppState, Phase};
 use crate::serving::Generation;
@@ -29,15 +31,17 @@ const X_MARU_IGNORED_PARAMS: HeaderName = HeaderName::from_static("x-maru-ignore
 pub(super) async fn create(
     State(state): State<Arc<AppState>>,
     Extension(record): Extension<Arc<AccessRecord>>,
+    Extension(caller): Extension<Caller>,
     JsonObject(members): JsonObject,
 ) -> Result<Response, ApiError> {
     let limit = seconds(state.config.request_timeout_s);
     let deadline = Instant::now() + limit;
     let ChatRequest { model, generate, limit_param, stream, include_usage, mut warnings } =
-        ChatRequest::parse(members, state.config.strict_params)?;
+        ChatRequest::parse(members, caller, &state.config)?;
     state.model.expect_called(&model)?;
     let num_choices = generate.num_choices;
     let asked = generate.max_new_tokens;
+    let service_tier = priority::tier_name(generate.priority);
 
     let generation = timeout_at(deadline, state.generator.generate(generate))
         .await
@@ -53,6 +57,7 @@ pub(super) async fn create(
         created: state.stamps.unix_seconds(),
         model: state.model.id.clone(),
         fingerprint: state.model.fingerprint.clone(),
+        service_tier,
         num_prompt_tokens: generation.num_prompt_tokens() as u64,
         warnings,
     };

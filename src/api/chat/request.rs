@@ -2,10 +2,12 @@
 
 use serde_json::{Map, Value};
 
+use crate::api::auth::Caller;
+use crate::api::config::ServerConfig;
 use crate::api::error::{ApiError, shown};
 use crate::api::fields::{Fields, string_at};
-use crate::api::limits;
 use crate::api::params::{self, Judge, Warning};
+use crate::api::{cache_salt, limits, priority};
 use crate::serving::{ChatMessage, GenerateRequest, PromptInput, SamplingOptions};
 
 /// Temperatures below this choose the same token as 0, without its care for overflow.
@@ -29,15 +31,19 @@ pub(super) struct ChatRequest {
 }
 
 impl ChatRequest {
-    /// Checks the members of a request.
-    pub(super) fn parse(members: Map<String, Value>, strict: bool) -> Result<Self, ApiError> {
+    /// Checks the members of a request of `caller`.
+    pub(super) fn parse(
+        members: Map<String, Value>,
+        caller: Caller,
+        config: &ServerConfig,
+    ) -> Result<Self, ApiError> {
         if members.len() > limits::MAX_FIELDS {
             let message =
                 format!("A request may have {} fields, but this has {}.", limits::MAX_FIELDS, members.len());
             return Err(ApiError::invalid_value("body", message));
         }
         let mut fields = Fields::of_request(members);
-        let mut judge = Judge::new(strict);
+        let mut judge = Judge::new(config.strict_params);
 
         let model = fields.string("model", &limits::MODEL)?.ok_or_else(|| ApiError::missing("model"))?;
         let messages = messages(&mut fields, &mut judge)?;
@@ -50,11 +56,20 @@ impl ChatRequest {
         for limit in [&limits::FREQUENCY_PENALTY, &limits::PRESENCE_PENALTY] {
             fields.check_number(limit)?;
         }
+        let priority = priority::take(&mut fields, &mut judge, config.allow_priority)?;
+        let cache_salt = cache_salt::take(&mut fields, caller.divides_the_cache(config))?;
         judge.judge(params::CHAT_COMPLETIONS, fields.rest())?;
 
-        let prompt = PromptInput::Chat(messages);
-        let generate =
-            GenerateRequest { sampling, num_choices, max_new_tokens, stop, ..GenerateRequest::new(prompt) };
+        let generate = GenerateRequest {
+            prompt: PromptInput::Chat(messages),
+            sampling,
+            num_choices,
+            max_new_tokens,
+            stop,
+            tenant: caller.tenant,
+            priority,
+            cache_salt,
+        };
         let warnings = judge.into_warnings();
         Ok(Self { model, generate, limit_param, stream, include_usage, warnings })
     }
@@ -92,7 +107,7 @@ fn max_new_tokens(fields: &mut Fields) -> Result<(Option<u32>, &'static str), Ap
 fn stop(fields: &mut Fields) -> Result<Vec<String>, ApiError> {
     match fields.take("stop") {
         None => Ok(Vec::new()),
-        Some(Value::String(text)) => Ok(vec![limits::STOP_STRING.check_bytes("stop", text)?]),
+        Some(Value::String(text)) => Ok(vec![limits::STOP_STRING.check_text("stop", text)?]),
         Some(Value::Array(list)) => limits::STOP
             .check_items("stop", list)?
             .into_iter()
@@ -171,7 +186,7 @@ fn message(at: &str, value: Value, judge: &mut Judge) -> Result<ChatMessage, Api
     let content = fields.take("content");
     judge.judge(params::MESSAGE, fields.rest())?;
     let content = match content {
-        Some(Value::String(text)) => limits::CONTENT.check_bytes(&content_at, text)?,
+        Some(Value::String(text)) => limits::CONTENT.check_text(&content_at, text)?,
         Some(Value::Array(parts)) => joined_parts(&content_at, parts, judge)?,
         Some(other) => {
             return Err(ApiError::invalid_type(&content_at, "a string or a list of parts", &other));
@@ -189,7 +204,7 @@ fn joined_parts(at: &str, parts: Vec<Value>, judge: &mut Judge) -> Result<String
     for (i, part) in parts.into_iter().enumerate() {
         content += &text_of_part(&format!("{at}[{i}]"), part, judge)?;
     }
-    limits::CONTENT.check_bytes(at, content)
+    limits::CONTENT.check_text(at, content)
 }
 
 fn text_of_part(at: &str, part: Value, judge: &mut Judge) -> Result<String, ApiError> {

@@ -9,7 +9,6 @@ use crate::api::params::Warning;
 use crate::api::sse::{DONE, RenderEvents, push_event};
 use crate::serving::{ChoiceOutput, ChoiceUsage, DeltaKind, OutputDelta, OutputFinish};
 
-const SERVICE_TIER: &str = "default";
 const ROLE: &str = "assistant";
 
 /// What is the same in all parts of one answer.
@@ -20,6 +19,8 @@ pub(super) struct Answer {
     pub(super) created: u64,
     pub(super) model: String,
     pub(super) fingerprint: String,
+    /// The tier in which the request is served.
+    pub(super) service_tier: &'static str,
     pub(super) num_prompt_tokens: u64,
     pub(super) warnings: Vec<Warning>,
 }
@@ -92,6 +93,9 @@ impl Usage {
         let output = u64::from(usage.num_output_tokens);
         self.completion_tokens += output;
         self.total_tokens += output;
+        let details = &mut self.completion_tokens_details;
+        details.accepted_prediction_tokens += u64::from(usage.drafts.num_accepted);
+        details.rejected_prediction_tokens += u64::from(usage.drafts.num_rejected);
         if choice == 0 {
             self.prompt_tokens_details.cached_tokens = usage.num_cached_tokens.into();
         }
@@ -128,7 +132,7 @@ impl Completion {
             model: answer.model,
             choices,
             usage,
-            service_tier: SERVICE_TIER,
+            service_tier: answer.service_tier,
             system_fingerprint: answer.fingerprint,
             warnings: answer.warnings,
         }
@@ -204,7 +208,7 @@ impl ChunkRenderer {
             object: "chat.completion.chunk",
             created: self.answer.created,
             model: &self.answer.model,
-            service_tier: SERVICE_TIER,
+            service_tier: self.answer.service_tier,
             system_fingerprint: &self.answer.fingerprint,
             choices,
             usage: self.include_usage.then_some(usage),

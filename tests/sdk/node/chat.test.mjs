@@ -1,6 +1,7 @@
 // Chat completions and failures through the official Node package.
 
 import assert from "node:assert/strict";
+import { randomUUID } from "node:crypto";
 import { after, before, describe, test } from "node:test";
 import OpenAI from "openai";
 import { startMaru } from "./maru.mjs";
@@ -38,6 +39,12 @@ async function streamed(parameters) {
   return { chunks, texts };
 }
 
+// A usage without what was found cached, which depends on what was asked before.
+const apartFromTheCache = ({ prompt_tokens_details, ...usage }) => {
+  const { cached_tokens, ...details } = prompt_tokens_details;
+  return { ...usage, details };
+};
+
 describe("chat completions", () => {
   for (const [name, messages] of Object.entries({ ENGLISH, KOREAN, EMOJI })) {
     test(`a stream is the whole answer in pieces: ${name.toLowerCase()}`, async () => {
@@ -61,7 +68,7 @@ describe("chat completions", () => {
     const whole = await create({ messages: ENGLISH });
     const { chunks } = await streamed({ messages: ENGLISH, stream_options: { include_usage: true } });
     assert.deepEqual(chunks.at(-1).choices, []);
-    assert.deepEqual(chunks.at(-1).usage, whole.usage);
+    assert.deepEqual(apartFromTheCache(chunks.at(-1).usage), apartFromTheCache(whole.usage));
     assert.ok(chunks.slice(0, -1).every((chunk) => chunk.usage === null));
   });
 
@@ -82,7 +89,7 @@ describe("chat completions", () => {
     const final = await stream.finalChatCompletion();
     assert.ok(pieces > 0);
     assert.deepEqual(final.choices.map((c) => c.message.content), whole.choices.map((c) => c.message.content));
-    assert.deepEqual(final.usage, whole.usage);
+    assert.deepEqual(apartFromTheCache(final.usage), apartFromTheCache(whole.usage));
   });
 
   test("a stop string ends the text wherever tokens end", async () => {
@@ -116,6 +123,36 @@ describe("chat completions", () => {
     const stream = await create({ messages: ENGLISH, temperature: 2, stream: true });
     for await (const _ of stream) break;
     assert.ok((await create({ messages: ENGLISH })).choices[0].message.content);
+  });
+
+  test("a second equal prompt is found in the cache, under its key only", async () => {
+    const content = Array.from({ length: 40 }, (_, i) => `Board ${i} of the floor is ${7 * i} cm long.`).join(" ");
+    const ask = async (parameters) => {
+      const asked = { messages: [{ role: "user", content }], max_completion_tokens: 8, ...parameters };
+      const { choices, usage } = await create(asked);
+      const { chunks, texts } = await streamed({ ...asked, stream_options: { include_usage: true } });
+      assert.equal(texts.get(0), choices[0].message.content);
+      const [first, second] = [usage, chunks.at(-1).usage];
+      assert.equal(second.prompt_tokens, first.prompt_tokens);
+      assert.equal(first.prompt_tokens_details.cached_tokens, 0);
+      assert.ok(second.prompt_tokens_details.cached_tokens > first.prompt_tokens / 2);
+      assert.ok(second.prompt_tokens_details.cached_tokens < first.prompt_tokens);
+    };
+    await ask({ prompt_cache_key: randomUUID() });
+    await ask({ prompt_cache_key: randomUUID() });
+    await ask({ cache_salt: randomUUID() });
+  });
+
+  test("an answer names the tier in which it was served", async () => {
+    const tier = async (parameters) =>
+      (await create({ messages: ENGLISH, max_completion_tokens: 1, ...parameters })).service_tier;
+    assert.equal(await tier({}), "default");
+    assert.equal(await tier({ service_tier: "auto" }), "default");
+    assert.equal(await tier({ service_tier: "flex" }), "flex");
+    assert.equal(await tier({ priority: 5 }), "flex");
+    assert.equal(await tier({ service_tier: "priority" }), "default");
+    const { chunks } = await streamed({ messages: ENGLISH, max_completion_tokens: 1, service_tier: "flex" });
+    assert.ok(chunks.length > 0 && chunks.every((chunk) => chunk.service_tier === "flex"));
   });
 
   test("developer, text parts and nulls are understood", async () => {
@@ -167,7 +204,7 @@ describe("failures arrive as typed errors", () => {
     await assert.rejects(create({ messages, stream: true }), is(OpenAI.BadRequestError, "context_length_exceeded"));
   });
 
-  for (const [param, value] of [["temperature", 3], ["n", 0], ["messages", []], ["stop", Array(17).fill("x")]]) {
+  for (const [param, value] of [["temperature", 3], ["n", 0], ["messages", []], ["stop", Array(17).fill("x")], ["prompt_cache_key", "k".repeat(65)], ["service_tier", "gold"]]) {
     test(`a bad ${param}`, async () => {
       await assert.rejects(create({ messages: ENGLISH, [param]: value }), (error) => {
         assert.ok(is(OpenAI.BadRequestError)(error));

@@ -2,6 +2,7 @@
 
 import openai
 import pytest
+from harness.server import Maru
 
 HELLO = [{"role": "user", "content": "Hello!"}]
 
@@ -76,6 +77,9 @@ def test_a_prompt_that_is_too_long_is_told_with_the_numbers(complete):
         ("max_tokens", 0),
         ("stop", ["x"] * 17),
         ("stop", [1, 2]),
+        ("service_tier", "gold"),
+        ("prompt_cache_key", "k" * 65),
+        ("prompt_cache_key", 7),
         ("messages", []),
         ("messages", [{"role": "wizard", "content": "x"}]),
         ("messages", [{"role": "user"}]),
@@ -120,3 +124,19 @@ def test_what_is_not_served_yet_is_not_found(client):
     assert_openai_error(caught.value)
 
 
+def test_more_work_than_may_wait_is_a_rate_limit_that_says_when_to_come_back():
+    # One choice runs, one waits, the third of eight is refused, and with it the whole request.
+    with Maru(ENGINE__MAX_NUM_SEQS=1, ENGINE__MAX_WAITING=1) as maru:
+        client = openai.OpenAI(base_url=maru.url + "/v1", api_key="unused", max_retries=0)
+        for stream in (False, True):
+            with pytest.raises(openai.RateLimitError) as caught:
+                client.chat.completions.create(model=maru.model(), messages=HELLO, n=8, stream=stream)
+            assert_openai_error(caught.value)
+            assert caught.value.code == "rate_limit_exceeded"
+            headers = caught.value.response.headers
+            assert 1 <= int(headers["retry-after"]) <= 120
+            assert 1 <= int(headers["retry-after-ms"]) <= 120_000
+            maru.wait_until_idle()
+        assert maru.metrics()["maru_requests_rejected_total"] == 2
+        completion = client.chat.completions.create(model=maru.model(), messages=HELLO)
+        assert completion.choices[0].message.content
