@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 use crate::api::{ServedModel, Stamps, SystemStamps};
 use crate::config::Config;
 use crate::engine::{Engine, EngineHandle, EngineThread};
-use crate::model::{LoadProgress, LoadedModel, ModelDescription, ModelSource, load_model};
+use crate::model::{LoadProgress, LoadedModel, ModelDescription, ModelSource, StepBounds, load_model};
 use crate::serving::Generator;
 use crate::telemetry::{CacheInfo, Metrics};
 use crate::text::{TEXT_FILES, TextModel};
@@ -48,9 +48,13 @@ impl Service {
     ) -> anyhow::Result<Self> {
         // Tokenizer and template are small: what is wrong with them shows before the weights are read.
         let text = read_text(&located.source)?;
-        let max_num_seqs = u32::try_from(config.engine.max_num_seqs).unwrap_or(u32::MAX);
+        let at_most = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+        let bounds = StepBounds {
+            max_num_seqs: at_most(config.engine.max_num_seqs),
+            max_num_batched_tokens: at_most(config.engine.max_num_batched_tokens),
+        };
         let LoadedModel { runner, description } =
-            load_model(&located.source, &config.model, max_num_seqs, progress)?;
+            load_model(&located.source, &config.model, bounds, progress)?;
         checks::text_fits_model(&located.source, &text, &description)?;
         let model = served_model(located, &description)?;
         let capacity = description.kv_capacity;

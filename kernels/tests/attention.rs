@@ -7,10 +7,10 @@ use std::ops::Range;
 
 use common::*;
 use half::bf16;
-use maru_kernels::Isa;
 use maru_kernels::cpu::{
     AttentionBatch, AttentionParams, CpuContext, KvDtype, PagedKv, PagedKvLayout, Rows, paged_attention,
 };
+use maru_kernels::{Isa, KernelError};
 use proptest::prelude::*;
 
 const NUM_LAYERS: usize = 2;
@@ -65,11 +65,9 @@ impl Cache {
         })
         .unwrap();
         // What an earlier tenant left must not be seen.
-        let width = params.num_kv_heads * params.head_dim;
-        let slots: Vec<u32> = (0..(num_blocks * block_size) as u32).collect();
-        let nan = vec![f32::NAN; slots.len() * width];
-        let nan = Rows::contiguous(&nan, width).unwrap();
-        kv.write(&context(Isa::Scalar, 1), LAYER, &slots, nan, nan).unwrap();
+        for block in 0..num_blocks as u32 {
+            spoil(&mut kv, LAYER, block);
+        }
         let mut free: Vec<u32> = (0..num_blocks as u32).collect();
         random.shuffle(&mut free);
         Self { kv, block_size, free }
@@ -83,8 +81,17 @@ struct Step<'a> {
     tokens: Range<usize>,
 }
 
-/// Writes keys and values of the steps' tokens, from a fused qkv buffer, and attends.
 fn forward(ctx: &CpuContext, params: &AttentionParams, cache: &mut Cache, steps: &[Step<'_>]) -> Vec<f32> {
+    try_forward(ctx, params, cache, steps).unwrap()
+}
+
+/// Writes keys and values of the steps' tokens, from a fused qkv buffer, and attends.
+fn try_forward(
+    ctx: &CpuContext,
+    params: &AttentionParams,
+    cache: &mut Cache,
+    steps: &[Step<'_>],
+) -> Result<Vec<f32>, KernelError> {
     let (q_width, kv_width) = (params.num_heads * params.head_dim, params.num_kv_heads * params.head_dim);
     let stride = q_width + 2 * kv_width;
     let (mut qkv, mut slots) = (Vec::new(), Vec::new());
@@ -114,8 +121,8 @@ fn forward(ctx: &CpuContext, params: &AttentionParams, cache: &mut Cache, steps:
         max_blocks,
     };
     let mut out = vec![f32::NAN; slots.len() * q_width];
-    paged_attention(ctx, params, &cache.kv, LAYER, rows(0..q_width), &batch, &mut out).unwrap();
-    out
+    paged_attention(ctx, params, &cache.kv, LAYER, rows(0..q_width), &batch, &mut out)?;
+    Ok(out)
 }
 
 /// All of one sequence in steps of the given sizes, in a cache of its own.
@@ -293,22 +300,75 @@ proptest! {
     }
 }
 
-#[test]
-fn blocks_before_the_window_are_not_looked_at() {
-    let mut random = Random::new(4);
-    let params = AttentionParams { window: Some(20), ..params(2, 1, 16) };
-    let sequence = sequence(&params, 100, &mut random);
-    let ctx = context(Isa::detect(), 1);
-    let whole = alone(&ctx, &params, KvDtype::F32, 16, &sequence, &[100], &mut random);
-    let mut cache = Cache::new(&params, KvDtype::F32, 16, 7, &mut random);
+/// All of a sequence in steps of random sizes. Before each step the blocks that none of its rows
+/// sees are spoilt and struck from the table.
+fn forgetful(
+    ctx: &CpuContext,
+    params: &AttentionParams,
+    block_size: usize,
+    sequence: &Sequence,
+    random: &mut Random,
+) -> Vec<f32> {
+    let num_blocks = sequence.len.div_ceil(block_size);
+    let mut cache = Cache::new(params, KvDtype::F32, block_size, num_blocks, random);
     let mut table = cache.free.clone();
-    let step = Step { sequence: &sequence, table: &table, tokens: 0..99 };
-    forward(&ctx, &params, &mut cache, &[step]);
-    // The last token sees the keys 80..100.
-    table[..5].fill(u32::MAX);
-    let step = Step { sequence: &sequence, table: &table, tokens: 99..100 };
-    let last = forward(&ctx, &params, &mut cache, &[step]);
-    assert_same_bits(&last, &whole[99 * 32..], "the last token");
+    let window = params.window.unwrap() as usize;
+    let (mut out, mut start, mut num_gone) = (Vec::new(), 0, 0);
+    while start < sequence.len {
+        // The rows start at a border of the window as often as around it.
+        let largest = [1, 2, 40, 256][random.below(4)];
+        let end = sequence.len.min(start + 1 + random.below(largest));
+        let first_seen = (start + 1).saturating_sub(window);
+        while (num_gone + 1) * block_size <= first_seen {
+            spoil(&mut cache.kv, LAYER, table[num_gone]);
+            table[num_gone] = u32::MAX;
+            num_gone += 1;
+        }
+        out.extend(forward(ctx, params, &mut cache, &[Step { sequence, table: &table, tokens: start..end }]));
+        start = end;
+    }
+    out
+}
+
+#[test]
+fn what_left_the_window_changes_nothing_wherever_blocks_windows_and_chunks_end() {
+    let mut random = Random::new(4);
+    for block_size in [1, 2, 12, 16, 32, 255, 256] {
+        for window in [1, 2, 16, 17, 100, 255, 256, 257, 300] {
+            let params = AttentionParams { window: Some(window), ..params(2, 1, 16) };
+            let sequence = sequence(&params, 540, &mut random);
+            let what = format!("blocks of {block_size}, window {window}");
+            let whole = [sequence.len];
+            let expected =
+                alone(&contexts()[0], &params, KvDtype::F32, block_size, &sequence, &whole, &mut random);
+            for ctx in contexts().into_iter().chain(threaded_contexts()) {
+                let out = forgetful(&ctx, &params, block_size, &sequence, &mut random);
+                assert_same_bits(&out, &expected, format!("{} {what}", ctx.isa()));
+            }
+        }
+    }
+}
+
+#[test]
+fn a_block_that_the_window_still_touches_has_to_be_there() {
+    let mut random = Random::new(5);
+    let ctx = context(Isa::detect(), 1);
+    for (window, num_gone) in [(1, 6), (4, 6), (5, 5), (20, 5), (21, 4), (100, 0)] {
+        let params = AttentionParams { window: Some(window), ..params(2, 1, 16) };
+        let sequence = sequence(&params, 100, &mut random);
+        let mut cache = Cache::new(&params, KvDtype::F32, 16, 7, &mut random);
+        let whole = cache.free.clone();
+        let first = Step { sequence: &sequence, table: &whole, tokens: 0..99 };
+        forward(&ctx, &params, &mut cache, &[first]);
+        for missing in 0..7 {
+            let mut table = whole.clone();
+            table[missing] = u32::MAX;
+            let last = Step { sequence: &sequence, table: &table, tokens: 99..100 };
+            // Block 6 is the one that is written.
+            let refused = missing == 6 || try_forward(&ctx, &params, &mut cache, &[last]).is_err();
+            assert_eq!(refused, missing >= num_gone, "window {window}, block {missing}");
+        }
+    }
 }
 
 #[test]

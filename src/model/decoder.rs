@@ -2,7 +2,8 @@
 
 use super::backend::{AttentionLayer, Backend};
 use super::families::TensorNames;
-use super::spec::DecoderSpec;
+use super::kv_groups::{KvGroups, KvPlace, kv_groups};
+use super::spec::{DecoderSpec, LayerSpec};
 use super::weights::{Checkpoint, Weight, WeightFormat};
 use super::{LoadError, ModelError};
 
@@ -13,6 +14,7 @@ pub(super) struct Decoder<B: Backend> {
     layers: Vec<Layer<B>>,
     final_norm: B::Norm,
     ropes: Vec<B::Rope>,
+    kv_groups: KvGroups,
     buffers: Buffers<B>,
 }
 
@@ -131,13 +133,19 @@ impl<B: Backend> Decoder<B> {
         let head_dim = spec.heads.head_dim;
         let ropes = spec.ropes.iter().map(|rope| backend.load_rope(rope, head_dim, max_positions));
         let ropes = ropes.collect::<Result<_, _>>()?;
+        let kv_groups = kv_groups(&spec);
         let buffers = Buffers::new(backend, &spec);
-        Ok(Self { spec, vocabulary, layers, final_norm, ropes, buffers })
+        Ok(Self { spec, vocabulary, layers, final_norm, ropes, kv_groups, buffers })
     }
 
     /// The spec.
     pub(super) fn spec(&self) -> &DecoderSpec {
         &self.spec
+    }
+
+    /// The groups of its layers.
+    pub(super) fn kv_groups(&self) -> &KvGroups {
+        &self.kv_groups
     }
 
     /// Runs the step that `backend` has begun and returns the logits of its sampled rows,
@@ -146,12 +154,15 @@ impl<B: Backend> Decoder<B> {
     /// # Errors
     /// [`ModelError::Backend`] with the operation that failed.
     pub(super) fn step(&mut self, backend: &mut B, cache: &mut B::KvCache) -> Result<Vec<f32>, ModelError> {
-        let Self { spec, vocabulary, layers, final_norm, ropes, buffers } = self;
+        let Self { spec, vocabulary, layers, final_norm, ropes, kv_groups, buffers } = self;
         let Buffers { residual, normed, qkv, attended, gate_up, gated, branch } = buffers;
+        backend.copy_blocks(cache)?;
         backend.embed(vocabulary, residual)?;
         for (index, layer) in layers.iter().enumerate() {
-            let attention = AttentionLayer { group: 0, layer: index, window: None, heads: spec.heads };
-            let rope = spec.layers[index].rope.map(|table| &ropes[table]);
+            let LayerSpec { rope, window } = spec.layers[index];
+            let KvPlace { group, layer: kv_layer } = kv_groups.places[index];
+            let attention = AttentionLayer { group, layer: kv_layer, window, heads: spec.heads };
+            let rope = rope.map(|table| &ropes[table]);
             match index {
                 0 => backend.norm(&layer.attention_norm, residual, normed)?,
                 _ => backend.add_norm(&layer.attention_norm, residual, branch, normed)?,
@@ -219,13 +230,13 @@ mod tests {
     use std::num::NonZeroUsize;
 
     use maru_kernels::Isa;
-    use safetensors::tensor::{Dtype, TensorView};
 
     use super::*;
     use crate::model::backend::{CpuBackend, KvDtype, KvLayout, ReferenceBackend};
     use crate::model::families::exaone::FAMILY;
-    use crate::model::spec::{HeadShape, LayerSpec, RopeScaling, RopeSpec};
-    use crate::model::{BlockTables, EmbeddedFile, ForwardBatch, KvGroupBatch, ModelSource};
+    use crate::model::spec::{HeadShape, RopeScaling, RopeSpec};
+    use crate::model::test_support::random_checkpoint;
+    use crate::model::{BlockTables, ForwardBatch, KvGroupBatch};
 
     /// A decoder of two layers, the second with or without rotary positions.
     fn spec(second_rope: Option<usize>) -> DecoderSpec {
@@ -239,58 +250,19 @@ mod tests {
                 RopeSpec { theta: 100.0, scaling: RopeScaling::None },
                 RopeSpec { theta: 3.0, scaling: RopeScaling::None },
             ],
-            layers: vec![LayerSpec { rope: Some(0) }, LayerSpec { rope: second_rope }],
+            layers: vec![
+                LayerSpec { rope: Some(0), window: None },
+                LayerSpec { rope: second_rope, window: None },
+            ],
             tied_output: true,
             max_positions: 16,
         }
     }
 
-    /// A checkpoint of that shape with weights between -1 and 1.
-    fn checkpoint() -> Checkpoint {
-        let mut shapes = vec![
-            ("transformer.wte.weight".to_owned(), vec![11, 8]),
-            ("transformer.ln_f.weight".to_owned(), vec![8]),
-        ];
-        for layer in 0..2 {
-            for (name, shape) in [
-                ("ln_1", vec![8]),
-                ("ln_2", vec![8]),
-                ("attn.attention.q_proj", vec![8, 8]),
-                ("attn.attention.k_proj", vec![4, 8]),
-                ("attn.attention.v_proj", vec![4, 8]),
-                ("attn.attention.out_proj", vec![8, 8]),
-                ("mlp.c_fc_0", vec![12, 8]),
-                ("mlp.c_fc_1", vec![12, 8]),
-                ("mlp.c_proj", vec![8, 12]),
-            ] {
-                shapes.push((format!("transformer.h.{layer}.{name}.weight"), shape));
-            }
-        }
-        let mut state = 1u32;
-        let mut weight = || {
-            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-            (state >> 8) as f32 / (1 << 23) as f32 - 1.0
-        };
-        let tensors: Vec<_> = shapes
-            .into_iter()
-            .map(|(name, shape)| {
-                let count: usize = shape.iter().product();
-                let bytes: Vec<u8> = (0..count).flat_map(|_| weight().to_le_bytes()).collect();
-                (name, shape, bytes)
-            })
-            .collect();
-        let views = tensors.iter().map(|(name, shape, bytes)| {
-            (name, TensorView::new(Dtype::F32, shape.clone(), bytes).expect("the bytes fill the shape"))
-        });
-        let bytes = safetensors::serialize(views, None).expect("the views are right").leak();
-        let files = vec![EmbeddedFile { name: "model.safetensors", bytes }].leak();
-        Checkpoint::open(&ModelSource::Embedded(files)).unwrap()
-    }
-
     fn logits<B: Backend>(mut backend: B, spec: DecoderSpec) -> Vec<f32> {
         let layout = KvLayout { num_layers: 2, heads: spec.heads, block_size: 4, dtype: KvDtype::F32 };
         let mut ignore = |_| {};
-        let loading = Loading::new(checkpoint(), &FAMILY.names, &spec, &mut ignore);
+        let loading = Loading::new(random_checkpoint(&spec), &FAMILY.names, &spec, &mut ignore);
         let mut decoder = Decoder::load(&backend, spec, 16, loading).unwrap();
         let mut cache = backend.kv_cache(&layout, 4).unwrap();
         let tables: [&[u32]; 1] = [&[2, 0]];

@@ -10,7 +10,8 @@ use super::backend::{Backend, CpuBackend, KvDtype, KvLayout, ReferenceBackend};
 use super::config::{BackendChoice, ByteSize, IsaChoice, KvDtypeChoice, ModelConfig};
 use super::decoder::{Decoder, LoadProgress, Loading};
 use super::families::{TensorNames, parse_config};
-use super::kv_cache::KvSizing;
+use super::kv_cache::{KvSizing, StepBounds};
+use super::kv_groups::kv_groups;
 use super::model_runner::ModelRunner;
 use super::registry::family_of;
 use super::source::ModelSource;
@@ -55,6 +56,8 @@ pub struct ModelDescription {
     pub kv_dtype: KvDtype,
     /// Size of the KV cache.
     pub kv_capacity: KvCapacity,
+    /// Groups of layers, each of which keeps a sequence in blocks of its own.
+    pub num_kv_groups: usize,
     /// Memory of the KV cache, in bytes.
     pub kv_bytes: u64,
     /// The backend, `cpu` or `reference`.
@@ -78,20 +81,21 @@ impl fmt::Display for ModelDescription {
         if let Some(num_threads) = self.num_threads {
             write!(f, " on {num_threads} threads")?;
         }
-        let (tokens, size) = (self.kv_capacity.num_tokens(), ByteSize(self.kv_bytes));
+        let tokens = self.kv_capacity.num_tokens() / self.num_kv_groups as u64;
+        let size = ByteSize(self.kv_bytes);
         write!(f, ", {} KV cache of {tokens} tokens ({size})", self.kv_dtype.name())
     }
 }
 
-/// Loads the model of `source`. `max_num_seqs` is the most sequences that will run at once, which
-/// bounds the KV cache; `progress` hears how many bytes of weights are done.
+/// Loads the model of `source`. `bounds` is the most that will run at once, which bounds the KV
+/// cache; `progress` hears how many bytes of weights are done.
 ///
 /// # Errors
 /// [`LoadError`] with the file, key, tensor or setting that is wrong.
 pub fn load_model(
     source: &ModelSource,
     config: &ModelConfig,
-    max_num_seqs: u32,
+    bounds: StepBounds,
     progress: &mut dyn FnMut(LoadProgress),
 ) -> Result<LoadedModel, LoadError> {
     if let Some((key, reason)) = config.faults().into_iter().next() {
@@ -101,7 +105,7 @@ pub fn load_model(
     let json = parse_config(&source.path(CONFIG_FILE), &source.read(CONFIG_FILE)?)?;
     let family = family_of(&json)?;
     let spec = (family.read)(&json)?;
-    let plan = Plan { config, max_model_len: max_model_len(config, &spec)?, max_num_seqs };
+    let plan = Plan { config, max_model_len: max_model_len(config, &spec)?, bounds };
     let parts = Parts { family: family.name, names: &family.names, spec, checkpoint };
     match config.backend {
         BackendChoice::Auto | BackendChoice::Cpu => {
@@ -142,7 +146,7 @@ struct Parts<'a> {
 struct Plan<'a> {
     config: &'a ModelConfig,
     max_model_len: u32,
-    max_num_seqs: u32,
+    bounds: StepBounds,
 }
 
 impl Plan<'_> {
@@ -154,8 +158,9 @@ impl Plan<'_> {
     ) -> Result<LoadedModel, LoadError> {
         let loading = Loading::new(parts.checkpoint, parts.names, &parts.spec, progress);
         let weight_format = loading.format();
+        let kv_groups = kv_groups(&parts.spec);
         let layout = KvLayout {
-            num_layers: parts.spec.layers.len(),
+            num_layers: kv_groups.layers_per_group,
             heads: parts.spec.heads,
             block_size: self.config.block_size,
             dtype: self.kv_dtype(&backend, weight_format),
@@ -166,9 +171,10 @@ impl Plan<'_> {
             kv_cache_memory: self.config.kv_cache_memory.map(|size| size.0),
             available_memory: available_memory().map(|bytes| bytes.saturating_sub(weight_bytes)),
             weight_bytes,
+            groups: &kv_groups.groups,
             block_bytes,
             block_size: layout.block_size,
-            max_num_seqs: self.max_num_seqs,
+            bounds: self.bounds,
             max_model_len: self.max_model_len,
         };
         // First of all, so that a model that cannot run does not load for minutes.
@@ -187,6 +193,7 @@ impl Plan<'_> {
             weight_format,
             kv_dtype: layout.dtype,
             kv_capacity,
+            num_kv_groups: kv_groups.groups.len(),
             kv_bytes: block_bytes.saturating_mul(u64::from(num_blocks)),
             backend: backend.name(),
             isa: None,

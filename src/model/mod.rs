@@ -12,12 +12,15 @@ mod decoder;
 mod error;
 mod families;
 mod kv_cache;
+mod kv_groups;
 mod load;
 mod model_runner;
 mod registry;
 mod runner;
 mod source;
 pub mod spec;
+#[cfg(test)]
+mod test_support;
 mod weights;
 
 pub use backend::KvDtype;
@@ -25,7 +28,7 @@ pub use batch::{BatchLimits, BlockCopy, BlockTables, ForwardBatch, KvGroupBatch}
 pub use config::{BackendChoice, ByteSize, IsaChoice, KvDtypeChoice, ModelConfig};
 pub use decoder::LoadProgress;
 pub use error::{LoadError, ModelError};
-pub use kv_cache::KvSizing;
+pub use kv_cache::{KvSizing, StepBounds};
 pub use load::{LoadedModel, ModelDescription, load_model};
 pub use runner::{KvCapacity, KvGroup, Logits, Runner};
 pub use source::{EmbeddedFile, MAX_TEXT_FILE_BYTES, ModelSource};

@@ -2,7 +2,7 @@
 
 use super::backend::Backend;
 use super::decoder::Decoder;
-use super::{BatchLimits, ForwardBatch, KvCapacity, Logits, ModelError, Runner};
+use super::{BatchLimits, ForwardBatch, KvCapacity, KvGroup, Logits, ModelError, Runner};
 
 /// Runs a decoder on a backend.
 pub(super) struct ModelRunner<B: Backend> {
@@ -21,7 +21,7 @@ impl<B: Backend> ModelRunner<B> {
 
 impl<B: Backend> Runner for ModelRunner<B> {
     fn forward(&mut self, batch: &ForwardBatch) -> Result<Logits, ModelError> {
-        batch.check(&self.limits, &self.kv_groups())?;
+        batch.check(&self.limits, &self.decoder.kv_groups().groups)?;
         self.backend.begin_step(batch)?;
         let logits = self.decoder.step(&mut self.backend, &mut self.cache)?;
         Ok(Logits::new(logits, self.limits.vocab_size))
@@ -30,4 +30,12 @@ impl<B: Backend> Runner for ModelRunner<B> {
     fn kv_capacity(&self) -> KvCapacity {
         self.limits.kv_capacity
     }
+
+    fn kv_groups(&self) -> Vec<KvGroup> {
+        self.decoder.kv_groups().groups.clone()
+    }
 }
+
+#[cfg(test)]
+#[path = "model_runner_tests.rs"]
+mod tests;

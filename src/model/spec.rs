@@ -60,6 +60,8 @@ impl HeadShape {
 pub struct LayerSpec {
     /// Index of the rotary table for queries and keys; none leaves them as they are.
     pub rope: Option<usize>,
+    /// Tokens that a row sees, itself included; all before it if none. At least 1.
+    pub window: Option<u32>,
 }
 
 /// A rotary table: half-split ("NeoX") rotation of the whole head.
@@ -206,7 +208,7 @@ mod tests {
             heads: HeadShape { num_heads: 32, num_kv_heads: 8, head_dim: 80 },
             norm_eps: 1e-5,
             ropes: vec![llama3(8.0)],
-            layers: vec![LayerSpec { rope: Some(0) }; 30],
+            layers: vec![LayerSpec { rope: Some(0), window: None }; 30],
             tied_output: true,
             max_positions: 32_768,
         };
@@ -214,7 +216,7 @@ mod tests {
         spec.hidden_size = 4096;
         spec.intermediate_size = 14_336;
         spec.heads.head_dim = 128;
-        spec.layers = vec![LayerSpec { rope: Some(0) }; 32];
+        spec.layers = vec![LayerSpec { rope: Some(0), window: None }; 32];
         spec.tied_output = false;
         assert_eq!(spec.num_parameters() / 10_000_000, 781);
     }

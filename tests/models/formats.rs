@@ -10,8 +10,8 @@ use maru::model::{
 use serde_json::{Value, json};
 
 use crate::support::{
-    CHECKPOINTS, MAX_NUM_SEQS, RawTensor, Tensors, argmax, backends, cases, config, folder, load,
-    logits_in_chunks, max_difference, read_config, read_tensors, write_checkpoint, write_tensors,
+    BOUNDS, CHECKPOINTS, RawTensor, Tensors, argmax, backends, cases, config, folder, load, logits_in_chunks,
+    max_difference, read_config, read_tensors, write_checkpoint, write_tensors,
 };
 
 const INDEX: &str = "model.safetensors.index.json";
@@ -231,8 +231,7 @@ fn an_embedded_model_gives_the_same_logits_and_tells_its_progress() {
     let config = config(BackendChoice::Auto, IsaChoice::Auto);
     let mut reports: Vec<LoadProgress> = Vec::new();
     let source = ModelSource::Embedded(&FILES);
-    let mut loaded =
-        load_model(&source, &config, MAX_NUM_SEQS, &mut |progress| reports.push(progress)).unwrap();
+    let mut loaded = load_model(&source, &config, BOUNDS, &mut |progress| reports.push(progress)).unwrap();
     let ids = &cases("exaone3_tied")[0].input_ids;
     let actual = logits_in_chunks(&mut *loaded.runner, ids, usize::MAX);
     assert!(actual == logits(&folder("exaone3_tied"), &config, ids));

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use maru::model::{
     BackendChoice, BlockTables, ByteSize, ForwardBatch, IsaChoice, KvGroupBatch, LoadError, LoadedModel,
-    ModelConfig, ModelSource, Runner, load_model,
+    ModelConfig, ModelSource, Runner, StepBounds, load_model,
 };
 use maru_kernels::Isa;
 use safetensors::tensor::{Dtype, TensorView};
@@ -19,6 +19,8 @@ pub(crate) const CHECKPOINTS: [&str; 2] = ["exaone35", "exaone3_tied"];
 
 /// Sequences that a test model runs at once.
 pub(crate) const MAX_NUM_SEQS: u32 = 8;
+
+pub(crate) const BOUNDS: StepBounds = StepBounds { max_num_seqs: MAX_NUM_SEQS, max_num_batched_tokens: 512 };
 
 /// The folder of a checkpoint.
 pub(crate) fn folder(name: &str) -> PathBuf {
@@ -72,7 +74,7 @@ pub(crate) fn load(folder: &Path, config: &ModelConfig) -> LoadedModel {
 }
 
 pub(crate) fn try_load(folder: &Path, config: &ModelConfig) -> Result<LoadedModel, LoadError> {
-    load_model(&ModelSource::Folder(folder.to_owned()), config, MAX_NUM_SEQS, &mut |_| {})
+    load_model(&ModelSource::Folder(folder.to_owned()), config, BOUNDS, &mut |_| {})
 }
 
 /// A sequence on its way through a runner.

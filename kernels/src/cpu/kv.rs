@@ -164,6 +164,34 @@ impl PagedKv {
         Ok(())
     }
 
+    /// Copies keys and values of a block over all layers into another.
+    ///
+    /// # Errors
+    /// When a block does not exist or both are the same.
+    pub fn copy_block(&mut self, ctx: &CpuContext, from: u32, to: u32) -> Result<(), KernelError> {
+        const OP: &str = "kv_copy";
+        check_below(OP, "from", &[from], self.layout.num_blocks)?;
+        check_below(OP, "to", &[to], self.layout.num_blocks)?;
+        if from == to {
+            let reason = "a block is not copied to itself";
+            return Err(KernelError::Unsupported { op: OP, argument: "to", value: to as usize, reason });
+        }
+        let elements = self.layout.num_kv_heads * (self.head_bytes / size_of::<u16>());
+        let [from_start, to_start] = [from, to].map(|block| self.head_start::<u16>(0, block as usize, 0));
+        let shared = SharedMut::new(self.buffer.as_mut_slice::<u16>());
+        ctx.for_each_range(self.layout.num_layers, elements, |layers| {
+            for layer in layers {
+                let layer_start = layer * self.layout.num_blocks * elements;
+                let (from, to) = (layer_start + from_start, layer_start + to_start);
+                // SAFETY: the blocks are different, and each task has its own layers.
+                let (from, to) =
+                    unsafe { (shared.range(from..from + elements), shared.range(to..to + elements)) };
+                to.copy_from_slice(from);
+            }
+        });
+        Ok(())
+    }
+
     pub(crate) fn check_layer(&self, op: &'static str, layer: usize) -> Result<(), KernelError> {
         if layer < self.layout.num_layers {
             return Ok(());

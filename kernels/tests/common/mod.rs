@@ -4,7 +4,7 @@
 use std::num::NonZeroUsize;
 
 use half::bf16;
-use maru_kernels::cpu::{CpuContext, PackedLinear, RowData, WeightRows};
+use maru_kernels::cpu::{CpuContext, PackedLinear, PagedKv, PagedKvLayout, RowData, Rows, WeightRows};
 use maru_kernels::{ComputePool, Isa};
 
 /// Lengths around the sixteen lanes of a vector, and odd ones.
@@ -94,4 +94,14 @@ pub(crate) fn assert_close(actual: &[f32], exact: &[f64], tolerance: f64, what: 
         let error = (f64::from(a) - b).abs() / largest;
         assert!(error <= tolerance, "{what}: element {index} is {a}, expected {b}");
     }
+}
+
+/// Makes every key and value of a block NaN.
+pub(crate) fn spoil(kv: &mut PagedKv, layer: usize, block: u32) {
+    let PagedKvLayout { block_size, num_kv_heads, head_dim, .. } = *kv.layout();
+    let size = block_size as u32;
+    let slots: Vec<u32> = (block * size..(block + 1) * size).collect();
+    let nan = vec![f32::NAN; block_size * num_kv_heads * head_dim];
+    let nan = Rows::contiguous(&nan, num_kv_heads * head_dim).unwrap();
+    kv.write(&context(Isa::Scalar, 1), layer, &slots, nan, nan).unwrap();
 }

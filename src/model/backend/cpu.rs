@@ -191,6 +191,13 @@ impl Backend for CpuBackend {
         Ok(())
     }
 
+    fn copy_blocks(&mut self, cache: &mut PagedKv) -> Result<(), ModelError> {
+        for copy in &self.step.block_copies {
+            run("kv_copy", cache.copy_block(&self.ctx, copy.from, copy.to))?;
+        }
+        Ok(())
+    }
+
     fn embed(&mut self, vocabulary: &Vocabulary, out: &mut HostBuffer) -> Result<(), ModelError> {
         let out = out.rows_mut(self.num_rows());
         run("embed", cpu::gather(&self.ctx, &vocabulary.embedding, &self.step.token_ids, out))

@@ -38,6 +38,7 @@ impl KvDtype {
 /// The dimensions of a KV cache, except the number of its blocks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct KvLayout {
+    /// Layers of a group.
     pub(super) num_layers: usize,
     pub(super) heads: HeadShape,
     /// Tokens per block.
@@ -57,7 +58,7 @@ pub(super) trait Backend: Send {
     type Vocabulary: Send;
     /// A rotary table.
     type Rope: Send;
-    /// Keys and values of all layers, in blocks.
+    /// Keys and values in blocks of one pool; a block has them for all layers of a group.
     type KvCache: Send;
 
     /// The name in configuration and logs.
@@ -91,7 +92,7 @@ pub(super) trait Backend: Send {
         max_positions: u32,
     ) -> Result<Self::Rope, LoadError>;
 
-    /// Bytes of one block over all layers, or none if they overflow.
+    /// Bytes of one block over all layers of a group, or none if they overflow.
     fn kv_block_bytes(&self, layout: &KvLayout) -> Option<u64>;
 
     /// Allocates the KV cache.
@@ -100,6 +101,9 @@ pub(super) trait Backend: Send {
     /// Takes the integers of a step: how many rows, which tokens, where they stand and where their
     /// keys and values are. The batch has been checked against the model and the pool.
     fn begin_step(&mut self, batch: &ForwardBatch) -> Result<(), ModelError>;
+
+    /// Copies the blocks that the step asks for, one after the other.
+    fn copy_blocks(&mut self, cache: &mut Self::KvCache) -> Result<(), ModelError>;
 
     /// `out = embedding[token_ids]`, `[rows, hidden]`.
     fn embed(&mut self, vocabulary: &Self::Vocabulary, out: &mut Self::Buffer) -> Result<(), ModelError>;
@@ -135,8 +139,9 @@ pub(super) trait Backend: Send {
         cache: &mut Self::KvCache,
     ) -> Result<(), ModelError>;
 
-    /// Causal attention of the queries in `qkv` over the sequence's cached keys and values,
-    /// `out: [rows, query_width]`. Scores are scaled by `head_dim^-0.5`.
+    /// Causal attention of the queries in `qkv` over the sequence's cached keys and values that the
+    /// layer's window lets a row see, `out: [rows, query_width]`. Scores are scaled by
+    /// `head_dim^-0.5`. Blocks that no row sees are not looked at.
     fn attend(
         &mut self,
         attention: AttentionLayer,
@@ -153,7 +158,7 @@ pub(super) trait Backend: Send {
 }
 
 /// Which attention an operation belongs to.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct AttentionLayer {
     /// Index of its group in the batch's `kv`.
     pub(super) group: usize,

@@ -10,7 +10,7 @@ use candle_nn::rotary_emb::rope;
 use super::{AttentionLayer, Backend, KvDtype, KvLayout};
 use crate::model::spec::RopeSpec;
 use crate::model::weights::Weight;
-use crate::model::{BlockTables, ForwardBatch, LoadError, ModelError};
+use crate::model::{BlockCopy, BlockTables, ForwardBatch, KvGroup, LoadError, ModelError};
 
 const NAME: &str = "reference";
 
@@ -30,6 +30,7 @@ struct Step {
     query_start: Vec<u32>,
     context_lens: Vec<u32>,
     kv: Vec<GroupStep>,
+    block_copies: Vec<BlockCopy>,
 }
 
 /// Where a group of layers has its keys and values.
@@ -64,7 +65,7 @@ pub(in crate::model) struct Rope {
     sin: Tensor,
 }
 
-/// Keys and values per layer, `[num_slots, kv_width]` each.
+/// Keys and values per layer of a group, `[num_slots, kv_width]` each.
 #[derive(Debug)]
 pub(in crate::model) struct KvCache {
     block_size: u32,
@@ -174,7 +175,15 @@ impl Backend for ReferenceBackend {
             query_start: batch.query_start.clone(),
             context_lens: batch.context_lens.clone(),
             kv: kv.collect::<Result<_, ModelError>>()?,
+            block_copies: batch.block_copies.clone(),
         });
+        Ok(())
+    }
+
+    fn copy_blocks(&mut self, cache: &mut KvCache) -> Result<(), ModelError> {
+        for &copy in &self.step().block_copies {
+            run("kv_copy", copy_block(copy, cache))?;
+        }
         Ok(())
     }
 
@@ -280,9 +289,20 @@ fn store(
     values.scatter_set(&slots, &qkv.narrow(1, query_width + kv_width, kv_width)?.contiguous()?, 0)
 }
 
+/// Copies the keys and values of a block in every layer.
+fn copy_block(BlockCopy { from, to }: BlockCopy, cache: &KvCache) -> CandleResult<()> {
+    let size = cache.block_size as usize;
+    for pool in cache.layers.iter().flat_map(|(keys, values)| [keys, values]) {
+        let block = pool.narrow(0, from as usize * size, size)?.copy()?;
+        pool.slice_set(&block, 0, to as usize * size)?;
+    }
+    Ok(())
+}
+
 /// Attention of every sequence of the step, one after another, `[rows, query_width]`.
 fn attend_all(attention: AttentionLayer, step: &Step, qkv: &Tensor, cache: &KvCache) -> CandleResult<Tensor> {
-    let heads = attention.heads;
+    let AttentionLayer { heads, window, .. } = attention;
+    let group = KvGroup { window };
     let (keys, values) = &cache.layers[attention.layer];
     let mut outputs = Vec::with_capacity(step.context_lens.len());
     for (seq, &context_len) in step.context_lens.iter().enumerate() {
@@ -292,39 +312,50 @@ fn attend_all(attention: AttentionLayer, step: &Step, qkv: &Tensor, cache: &KvCa
         let slot = |position: u32| {
             blocks[(position / cache.block_size) as usize] * cache.block_size + position % cache.block_size
         };
-        let slots = Tensor::from_iter((0..context_len).map(slot), qkv.device())?;
-        let (keys, values) = (keys.index_select(&slots, 0)?, values.index_select(&slots, 0)?);
         let positions = step.positions.narrow(0, start, end - start)?;
-        outputs.push(attend_one(attention, &queries, &keys, &values, &positions)?);
+        let first_seen = group.first_visible(context_len - (end - start) as u32);
+        let slots = Tensor::from_iter((first_seen..context_len).map(slot), qkv.device())?;
+        let (keys, values) = (keys.index_select(&slots, 0)?, values.index_select(&slots, 0)?);
+        let key_positions = Tensor::arange(first_seen, context_len, qkv.device())?;
+        let visible = visible(group, &positions, &key_positions)?;
+        outputs.push(attend_one(attention, &queries, &keys, &values, &visible)?);
     }
     Tensor::cat(&outputs, 0)
 }
 
+/// Whether a row sees a key, `[rows, keys]`: keys up to its own position, and no more of them than
+/// the window has.
+fn visible(KvGroup { window }: KvGroup, rows: &Tensor, keys: &Tensor) -> CandleResult<Tensor> {
+    let (rows, keys) = (rows.unsqueeze(1)?.to_dtype(DType::I64)?, keys.unsqueeze(0)?.to_dtype(DType::I64)?);
+    let causal = rows.broadcast_ge(&keys)?;
+    let Some(window) = window else { return Ok(causal) };
+    let near = rows.broadcast_sub(&keys)?.lt(i64::from(window))?;
+    causal.mul(&near)
+}
+
 /// Attention of one sequence: `queries: [rows, query_width]` over `keys`, `values`:
-/// `[context, kv_width]`; a query sees the keys up to its own position.
+/// `[keys, kv_width]`, where `visible: [rows, keys]`.
 fn attend_one(
     attention: AttentionLayer,
     queries: &Tensor,
     keys: &Tensor,
     values: &Tensor,
-    positions: &Tensor,
+    visible: &Tensor,
 ) -> CandleResult<Tensor> {
     let heads = attention.heads;
-    let (num_rows, context_len) = (queries.dim(0)?, keys.dim(0)?);
+    let (num_rows, num_keys) = (queries.dim(0)?, keys.dim(0)?);
     let group = heads.num_heads / heads.num_kv_heads;
     let queries = queries.contiguous()?.reshape((num_rows, heads.num_heads, heads.head_dim))?;
     let queries = queries.transpose(0, 1)?.contiguous()?; // [heads, rows, head_dim]
     let per_query_head = |cached: &Tensor| {
-        let cached = cached.reshape((context_len, heads.num_kv_heads, 1, heads.head_dim))?;
-        let cached = cached.broadcast_as((context_len, heads.num_kv_heads, group, heads.head_dim))?;
-        let cached = cached.contiguous()?.reshape((context_len, heads.num_heads, heads.head_dim))?;
-        cached.transpose(0, 1)?.contiguous() // [heads, context, head_dim]
+        let cached = cached.reshape((num_keys, heads.num_kv_heads, 1, heads.head_dim))?;
+        let cached = cached.broadcast_as((num_keys, heads.num_kv_heads, group, heads.head_dim))?;
+        let cached = cached.contiguous()?.reshape((num_keys, heads.num_heads, heads.head_dim))?;
+        cached.transpose(0, 1)?.contiguous() // [heads, keys, head_dim]
     };
     let (keys, values) = (per_query_head(keys)?, per_query_head(values)?);
     let scale = (heads.head_dim as f64).powf(-0.5);
-    let scores = (queries.matmul(&keys.transpose(1, 2)?.contiguous()?)? * scale)?; // [heads, rows, context]
-    let key_positions = Tensor::arange(0, context_len as u32, scores.device())?;
-    let visible = positions.unsqueeze(1)?.broadcast_ge(&key_positions.unsqueeze(0)?)?; // [rows, context]
+    let scores = (queries.matmul(&keys.transpose(1, 2)?.contiguous()?)? * scale)?; // [heads, rows, keys]
     let hidden = Tensor::new(f32::NEG_INFINITY, scores.device())?.broadcast_as(scores.shape())?;
     let scores = visible.broadcast_as(scores.shape())?.where_cond(&scores, &hidden)?;
     let mixed = softmax_last_dim(&scores)?.matmul(&values)?; // [heads, rows, head_dim]

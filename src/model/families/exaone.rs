@@ -59,7 +59,7 @@ fn read(config: &ConfigJson) -> Result<DecoderSpec, LoadError> {
         heads: read_heads(config, hidden_size)?,
         norm_eps,
         ropes: vec![read_rope(config)?],
-        layers: vec![LayerSpec { rope: Some(0) }; num_layers],
+        layers: vec![LayerSpec { rope: Some(0), window: None }; num_layers],
         tied_output: config.flag(&["tie_word_embeddings"])?.unwrap_or(true),
         max_positions: u32::try_from(max_positions).expect("the limit fits in u32"),
     })
