@@ -85,7 +85,7 @@ impl PrefixCache {
     }
 
     /// Enters a block that holds `tokens` after `parent`; `key` is its name if it is full. What was known of it is
-    /// replaced. A full block of that name may exist already: then this one is of no use and forgotten.
+    /// replaced. If another block can already give all of that, this one is of no use and forgotten.
     pub(super) fn enter(
         &mut self,
         block: BlockId,
@@ -97,9 +97,14 @@ impl PrefixCache {
         self.forget(block);
         if let Some(key) = key {
             match self.full.entry((key, group)) {
-                Place::Occupied(_) => return,
+                Place::Occupied(place) => {
+                    self.children.insert((parent, group), *place.get());
+                    return;
+                }
                 Place::Vacant(place) => drop(place.insert(block)),
             }
+        } else if self.find_part(parent, group, tokens).is_some_and(|(_, num)| num == tokens.len()) {
+            return;
         }
         self.children.insert((parent, group), block);
         self.entries[block.0 as usize] = Some(Entry { group, parent, key, tokens: tokens.to_vec() });
@@ -167,5 +172,20 @@ mod tests {
         cache.enter(B, 0, root, Some(key), &[1, 2]);
         assert_eq!(cache.find(key, 0, &[1, 2]), Some(A));
         assert!(!cache.knows(B));
+        assert_eq!(
+            cache.find_part(root, 0, &[1, 3]),
+            Some((A, 1)),
+            "what the second could give is still found"
+        );
+    }
+
+    #[test]
+    fn a_part_that_another_block_can_give_is_not_entered() {
+        let (mut cache, root, key) = cache();
+        cache.enter(A, 0, root, Some(key), &[1, 2]);
+        cache.enter(B, 0, root, None, &[1]);
+        assert!(!cache.knows(B));
+        cache.enter(B, 0, root, None, &[2]);
+        assert!(cache.knows(B));
     }
 }
