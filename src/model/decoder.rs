@@ -1,9 +1,9 @@
 //! The decoder: loads the weights that its spec asks for, and runs a step over any backend.
 
-use super::backend::{AttentionLayer, Backend};
+use super::backend::{AttentionLayer, Backend, HeadNorms};
 use super::families::TensorNames;
 use super::kv_groups::{KvGroups, KvPlace, kv_groups};
-use super::spec::{DecoderSpec, LayerSpec};
+use super::spec::{DecoderSpec, LayerSpec, NormPlacement};
 use super::weights::{Checkpoint, Weight, WeightFormat};
 use super::{LoadError, ModelError};
 
@@ -22,6 +22,7 @@ pub(super) struct Decoder<B: Backend> {
 struct Layer<B: Backend> {
     attention_norm: B::Norm,
     qkv: B::Linear,
+    head_norms: Option<HeadNorms<B::Norm>>,
     attention_output: B::Linear,
     mlp_norm: B::Norm,
     gate_up: B::Linear,
@@ -32,8 +33,15 @@ struct Layer<B: Backend> {
 struct Buffers<B: Backend> {
     /// The residual stream, `[rows, hidden]`.
     residual: B::Buffer,
-    /// What a branch or the head starts from, `[rows, hidden]`.
+    /// What a norm gives, `[rows, hidden]`.
     normed: B::Buffer,
+    /// What a branch gives, `[rows, hidden]`.
+    branch: B::Buffer,
+    inner: InnerBuffers<B>,
+}
+
+/// The activations inside of a branch.
+struct InnerBuffers<B: Backend> {
     /// `[rows, qkv_width]`
     qkv: B::Buffer,
     /// `[rows, query_width]`
@@ -42,8 +50,6 @@ struct Buffers<B: Backend> {
     gate_up: B::Buffer,
     /// `[rows, intermediate]`
     gated: B::Buffer,
-    /// What a branch adds to the stream, `[rows, hidden]`.
-    branch: B::Buffer,
 }
 
 /// Takes tensors out of a checkpoint and tells how many bytes are done.
@@ -155,29 +161,39 @@ impl<B: Backend> Decoder<B> {
     /// [`ModelError::Backend`] with the operation that failed.
     pub(super) fn step(&mut self, backend: &mut B, cache: &mut B::KvCache) -> Result<Vec<f32>, ModelError> {
         let Self { spec, vocabulary, layers, final_norm, ropes, kv_groups, buffers } = self;
-        let Buffers { residual, normed, qkv, attended, gate_up, gated, branch } = buffers;
+        let Buffers { residual, normed, branch, inner } = buffers;
         backend.copy_blocks(cache)?;
         backend.embed(vocabulary, residual)?;
+        let mut branches = Branches { backend, cache, buffers: inner };
         for (index, layer) in layers.iter().enumerate() {
             let LayerSpec { rope, window } = spec.layers[index];
             let KvPlace { group, layer: kv_layer } = kv_groups.places[index];
             let attention = AttentionLayer { group, layer: kv_layer, window, heads: spec.heads };
             let rope = rope.map(|table| &ropes[table]);
-            match index {
-                0 => backend.norm(&layer.attention_norm, residual, normed)?,
-                _ => backend.add_norm(&layer.attention_norm, residual, branch, normed)?,
+            match spec.norm_placement {
+                NormPlacement::BeforeBranch => {
+                    match index {
+                        0 => branches.backend.norm(&layer.attention_norm, residual, normed)?,
+                        _ => branches.backend.add_norm(&layer.attention_norm, residual, branch, normed)?,
+                    }
+                    branches.attend(layer, attention, rope, normed, branch)?;
+                    branches.backend.add_norm(&layer.mlp_norm, residual, branch, normed)?;
+                    branches.feed_forward(layer, normed, branch)?;
+                }
+                NormPlacement::AfterBranch => {
+                    branches.attend(layer, attention, rope, residual, branch)?;
+                    branches.backend.norm(&layer.attention_norm, branch, normed)?;
+                    branches.backend.add(residual, normed)?;
+                    branches.feed_forward(layer, residual, branch)?;
+                    branches.backend.norm(&layer.mlp_norm, branch, normed)?;
+                    branches.backend.add(residual, normed)?;
+                }
             }
-            backend.linear(&layer.qkv, normed, qkv)?;
-            backend.rotate_and_store(attention, rope, qkv, cache)?;
-            backend.attend(attention, qkv, cache, attended)?;
-            backend.linear(&layer.attention_output, attended, branch)?;
-
-            backend.add_norm(&layer.mlp_norm, residual, branch, normed)?;
-            backend.linear(&layer.gate_up, normed, gate_up)?;
-            backend.silu_gate(gate_up, gated)?;
-            backend.linear(&layer.down, gated, branch)?;
         }
-        backend.add_norm(final_norm, residual, branch, normed)?;
+        match spec.norm_placement {
+            NormPlacement::BeforeBranch => backend.add_norm(final_norm, residual, branch, normed)?,
+            NormPlacement::AfterBranch => backend.norm(final_norm, residual, normed)?,
+        }
         backend.head(vocabulary, normed)
     }
 }
@@ -198,9 +214,18 @@ impl<B: Backend> Layer<B> {
         let value = take(names.value, &[kv_width, hidden])?;
         let gate = take(names.gate, &[intermediate, hidden])?;
         let up = take(names.up, &[intermediate, hidden])?;
+        let mut load_head_norm = |name| backend.load_norm(&take(name, &[spec.heads.head_dim])?, eps);
+        let head_norms = match spec.qk_norm {
+            true => {
+                let [query, key] = names.head_norms.expect("a family with norms of heads names them");
+                Some(HeadNorms { query: load_head_norm(query)?, key: load_head_norm(key)? })
+            }
+            false => None,
+        };
         Ok(Self {
             attention_norm: backend.load_norm(&take(names.attention_norm, &[hidden])?, eps)?,
             qkv: backend.load_linear(&[query, key, value])?,
+            head_norms,
             attention_output: backend
                 .load_linear(&[take(names.attention_output, &[hidden, query_width])?])?,
             mlp_norm: backend.load_norm(&take(names.mlp_norm, &[hidden])?, eps)?,
@@ -210,17 +235,60 @@ impl<B: Backend> Layer<B> {
     }
 }
 
+/// What the branches of a step work with.
+struct Branches<'a, B: Backend> {
+    backend: &'a mut B,
+    cache: &'a mut B::KvCache,
+    buffers: &'a mut InnerBuffers<B>,
+}
+
+impl<B: Backend> Branches<'_, B> {
+    /// `out = attention(x)`, both `[rows, hidden]`.
+    fn attend(
+        &mut self,
+        layer: &Layer<B>,
+        attention: AttentionLayer,
+        rope: Option<&B::Rope>,
+        x: &B::Buffer,
+        out: &mut B::Buffer,
+    ) -> Result<(), ModelError> {
+        let Self { backend, cache, buffers: InnerBuffers { qkv, attended, .. } } = self;
+        backend.linear(&layer.qkv, x, qkv)?;
+        if let Some(norms) = &layer.head_norms {
+            backend.norm_heads(attention.heads, norms, qkv)?;
+        }
+        backend.rotate_and_store(attention, rope, qkv, cache)?;
+        backend.attend(attention, qkv, cache, attended)?;
+        backend.linear(&layer.attention_output, attended, out)
+    }
+
+    /// `out = mlp(x)`, both `[rows, hidden]`.
+    fn feed_forward(
+        &mut self,
+        layer: &Layer<B>,
+        x: &B::Buffer,
+        out: &mut B::Buffer,
+    ) -> Result<(), ModelError> {
+        let Self { backend, buffers: InnerBuffers { gate_up, gated, .. }, .. } = self;
+        backend.linear(&layer.gate_up, x, gate_up)?;
+        backend.silu_gate(gate_up, gated)?;
+        backend.linear(&layer.down, gated, out)
+    }
+}
+
 impl<B: Backend> Buffers<B> {
     fn new(backend: &B, spec: &DecoderSpec) -> Self {
         let hidden = spec.hidden_size;
         Self {
             residual: backend.buffer(hidden),
             normed: backend.buffer(hidden),
-            qkv: backend.buffer(spec.heads.qkv_width()),
-            attended: backend.buffer(spec.heads.query_width()),
-            gate_up: backend.buffer(2 * spec.intermediate_size),
-            gated: backend.buffer(spec.intermediate_size),
             branch: backend.buffer(hidden),
+            inner: InnerBuffers {
+                qkv: backend.buffer(spec.heads.qkv_width()),
+                attended: backend.buffer(spec.heads.query_width()),
+                gate_up: backend.buffer(2 * spec.intermediate_size),
+                gated: backend.buffer(spec.intermediate_size),
+            },
         }
     }
 }
@@ -245,6 +313,8 @@ mod tests {
             hidden_size: 8,
             intermediate_size: 12,
             heads: HeadShape { num_heads: 2, num_kv_heads: 1, head_dim: 4 },
+            qk_norm: false,
+            norm_placement: NormPlacement::BeforeBranch,
             norm_eps: 1e-5,
             ropes: vec![
                 RopeSpec { theta: 100.0, scaling: RopeScaling::None },

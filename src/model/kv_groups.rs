@@ -68,7 +68,7 @@ pub(super) fn kv_groups(spec: &DecoderSpec) -> KvGroups {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::spec::{HeadShape, LayerSpec};
+    use crate::model::spec::{HeadShape, LayerSpec, NormPlacement};
 
     fn groups_of(windows: Vec<Option<u32>>) -> KvGroups {
         let layers: Vec<_> = windows.into_iter().map(|window| LayerSpec { rope: None, window }).collect();
@@ -78,6 +78,8 @@ mod tests {
             hidden_size: 2,
             intermediate_size: 1,
             heads: HeadShape { num_heads: 1, num_kv_heads: 1, head_dim: 2 },
+            qk_norm: false,
+            norm_placement: NormPlacement::BeforeBranch,
             norm_eps: 1e-5,
             ropes: vec![],
             layers: layers.clone(),

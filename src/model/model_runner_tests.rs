@@ -10,7 +10,7 @@ use crate::model::backend::{CpuBackend, KvDtype, KvLayout, ReferenceBackend};
 use crate::model::decoder::Loading;
 use crate::model::families::exaone::FAMILY;
 use crate::model::kv_groups::kv_groups;
-use crate::model::spec::{DecoderSpec, HeadShape, LayerSpec, RopeScaling, RopeSpec};
+use crate::model::spec::{DecoderSpec, HeadShape, LayerSpec, NormPlacement, RopeScaling, RopeSpec};
 use crate::model::test_support::random_checkpoint;
 use crate::model::{BlockCopy, BlockTables, KvGroupBatch, KvSizing, StepBounds};
 
@@ -27,6 +27,8 @@ fn spec(window: Option<u32>) -> DecoderSpec {
         hidden_size: 8,
         intermediate_size: 12,
         heads: HeadShape { num_heads: 2, num_kv_heads: 1, head_dim: 4 },
+        qk_norm: false,
+        norm_placement: NormPlacement::BeforeBranch,
         norm_eps: 1e-5,
         ropes: vec![RopeSpec { theta: 100.0, scaling: RopeScaling::None }],
         layers: [near, near, near, far].repeat(2),

@@ -1,9 +1,9 @@
 //! Which families there are. A new family is one line here.
 
 use super::LoadError;
-use super::families::{ConfigJson, Family, exaone};
+use super::families::{ConfigJson, Family, exaone, exaone4};
 
-const FAMILIES: &[Family] = &[exaone::FAMILY];
+const FAMILIES: &[Family] = &[exaone::FAMILY, exaone4::FAMILY];
 
 /// The family of a `config.json`: by `model_type`, or by `architectures` where that is absent.
 ///
@@ -47,7 +47,9 @@ mod tests {
     #[test]
     fn a_family_is_found_by_model_type_or_by_architecture() {
         assert_eq!(family_name(r#"{"model_type": "exaone"}"#), Ok("exaone"));
+        assert_eq!(family_name(r#"{"model_type": "exaone4"}"#), Ok("exaone4"));
         assert_eq!(family_name(r#"{"architectures": ["ExaoneForCausalLM"]}"#), Ok("exaone"));
+        assert_eq!(family_name(r#"{"architectures": ["Exaone4ForCausalLM"]}"#), Ok("exaone4"));
     }
 
     #[test]
@@ -56,7 +58,8 @@ mod tests {
             family_name(r#"{"model_type": "bert", "architectures": ["ExaoneForCausalLM"]}"#).unwrap_err();
         assert_eq!(
             error,
-            "config.json: model_type \"bert\" is not supported; supported are model_type \"exaone\""
+            "config.json: model_type \"bert\" is not supported; supported are model_type \"exaone\", \
+             model_type \"exaone4\""
         );
         assert!(family_name(r#"{"architectures": ["BertModel"]}"#).unwrap_err().contains("BertModel"));
         assert!(family_name("{}").unwrap_err().contains("without model_type"));

@@ -14,6 +14,10 @@ pub struct DecoderSpec {
     pub intermediate_size: usize,
     /// Heads of the attention.
     pub heads: HeadShape,
+    /// Whether the heads of queries and keys are normalised, each by itself, before they are turned.
+    pub qk_norm: bool,
+    /// Where the norms of the branches stand.
+    pub norm_placement: NormPlacement,
     /// Added to the mean square by every RMS norm.
     pub norm_eps: f32,
     /// The rotary tables that layers refer to by index.
@@ -53,6 +57,15 @@ impl HeadShape {
     pub fn qkv_width(&self) -> usize {
         self.query_width() + 2 * self.kv_width()
     }
+}
+
+/// Where a block has the norms of its two branches, attention and MLP.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NormPlacement {
+    /// `x + branch(norm(x))`, as in Llama.
+    BeforeBranch,
+    /// `x + norm(branch(x))`.
+    AfterBranch,
 }
 
 /// One block.
@@ -123,7 +136,8 @@ impl DecoderSpec {
         let hidden = self.hidden_size as u64;
         let query = self.heads.query_width() as u64;
         let qkv = self.heads.qkv_width() as u64;
-        let layer = hidden * (qkv + query + 3 * self.intermediate_size as u64 + 2);
+        let head_norms = if self.qk_norm { 2 * self.heads.head_dim as u64 } else { 0 };
+        let layer = hidden * (qkv + query + 3 * self.intermediate_size as u64 + 2) + head_norms;
         let embedding = hidden * self.vocab_size as u64;
         let head = if self.tied_output { 0 } else { embedding };
         embedding + self.layers.len() as u64 * layer + hidden + head
@@ -206,6 +220,8 @@ mod tests {
             hidden_size: 2560,
             intermediate_size: 7168,
             heads: HeadShape { num_heads: 32, num_kv_heads: 8, head_dim: 80 },
+            qk_norm: false,
+            norm_placement: NormPlacement::BeforeBranch,
             norm_eps: 1e-5,
             ropes: vec![llama3(8.0)],
             layers: vec![LayerSpec { rope: Some(0), window: None }; 30],

@@ -15,7 +15,7 @@ use serde_json::Value;
 /// Largest difference of an f32 logit from the reference.
 pub(crate) const F32_TOLERANCE: f32 = 2e-4;
 
-pub(crate) const CHECKPOINTS: [&str; 2] = ["exaone35", "exaone3_tied"];
+pub(crate) const CHECKPOINTS: [&str; 4] = ["exaone35", "exaone3_tied", "exaone4_full", "exaone4_hybrid"];
 
 /// Sequences that a test model runs at once.
 pub(crate) const MAX_NUM_SEQS: u32 = 8;
@@ -81,7 +81,8 @@ pub(crate) fn try_load(folder: &Path, config: &ModelConfig) -> Result<LoadedMode
 pub(crate) struct Sequence {
     pub(crate) ids: Vec<u32>,
     pub(crate) num_computed: usize,
-    pub(crate) blocks: Vec<u32>,
+    /// `[num_groups][num_blocks]`
+    pub(crate) blocks: Vec<Vec<u32>>,
 }
 
 impl Sequence {
@@ -91,34 +92,48 @@ impl Sequence {
         let share = runner.kv_capacity().num_blocks / MAX_NUM_SEQS;
         let mut blocks: Vec<u32> = (0..share).map(|block| block * MAX_NUM_SEQS + index).collect();
         Random::new(u64::from(index)).shuffle(&mut blocks);
+        let per_group = blocks.len() / runner.kv_groups().len();
+        let blocks = blocks.chunks_exact(per_group).map(<[u32]>::to_vec).collect();
         Self { ids: ids.to_vec(), num_computed: 0, blocks }
     }
 }
 
-/// Computes `num_tokens` more of each sequence in one step; returns the logits of all rows.
+/// Computes `num_tokens` more of each sequence in one step; returns the logits of all rows. Blocks
+/// that left the window of their group are struck from the table.
 pub(crate) fn step(runner: &mut dyn Runner, work: &mut [(&mut Sequence, usize)]) -> Vec<Vec<f32>> {
     let block_size = runner.kv_capacity().block_size;
-    let mut batch =
-        ForwardBatch { query_start: vec![0], kv: vec![KvGroupBatch::default()], ..ForwardBatch::default() };
+    let mut batch = ForwardBatch { query_start: vec![0], ..ForwardBatch::default() };
     for (sequence, num_tokens) in work.iter() {
-        for position in sequence.num_computed..sequence.num_computed + num_tokens {
-            let position_id = u32::try_from(position).unwrap();
-            let block = sequence.blocks[(position_id / block_size) as usize];
-            batch.token_ids.push(sequence.ids[position]);
-            batch.positions.push(position_id);
-            batch.kv[0].slot_mapping.push(block * block_size + position_id % block_size);
-        }
-        batch.query_start.push(u32::try_from(batch.token_ids.len()).unwrap());
-        batch.context_lens.push(u32::try_from(sequence.num_computed + num_tokens).unwrap());
+        let end = sequence.num_computed + num_tokens;
+        batch.token_ids.extend(&sequence.ids[sequence.num_computed..end]);
+        batch.positions.extend(as_u32(sequence.num_computed)..as_u32(end));
+        batch.query_start.push(as_u32(batch.token_ids.len()));
+        batch.context_lens.push(as_u32(end));
     }
-    let tables: Vec<&[u32]> = work.iter().map(|(sequence, _)| sequence.blocks.as_slice()).collect();
-    batch.kv[0].block_tables = BlockTables::from_rows(tables.into_iter());
-    batch.sample_rows = (0..u32::try_from(batch.token_ids.len()).unwrap()).collect();
+    for (index, group) in runner.kv_groups().into_iter().enumerate() {
+        let (mut slot_mapping, mut tables) = (Vec::new(), Vec::new());
+        for (sequence, num_tokens) in work.iter() {
+            let start = as_u32(sequence.num_computed);
+            let mut table = sequence.blocks[index].clone();
+            let slot =
+                |position| table[(position / block_size) as usize] * block_size + position % block_size;
+            slot_mapping.extend((start..start + as_u32(*num_tokens)).map(slot));
+            table[..(group.first_visible(start) / block_size) as usize].fill(BlockTables::NONE);
+            tables.push(table);
+        }
+        let block_tables = BlockTables::from_rows(tables.iter().map(Vec::as_slice));
+        batch.kv.push(KvGroupBatch { slot_mapping, block_tables });
+    }
+    batch.sample_rows = (0..as_u32(batch.token_ids.len())).collect();
     let logits = runner.forward(&batch).unwrap();
     for (sequence, num_tokens) in work.iter_mut() {
         sequence.num_computed += *num_tokens;
     }
     (0..logits.num_rows()).map(|row| logits.row(row).to_vec()).collect()
+}
+
+fn as_u32(count: usize) -> u32 {
+    u32::try_from(count).unwrap()
 }
 
 /// The logits of all positions of `ids`, computed alone in chunks of `chunk` tokens.

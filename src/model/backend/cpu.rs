@@ -13,8 +13,8 @@ use maru_kernels::cpu::{
 };
 use maru_kernels::{ComputePool, Isa, KernelError};
 
-use super::{AttentionLayer, Backend, KvDtype, KvLayout};
-use crate::model::spec::RopeSpec;
+use super::{AttentionLayer, Backend, HeadNorms, KvDtype, KvLayout};
+use crate::model::spec::{HeadShape, RopeSpec};
 use crate::model::weights::{Weight, WeightValues};
 use crate::model::{ForwardBatch, LoadError, ModelError};
 
@@ -222,6 +222,11 @@ impl Backend for CpuBackend {
         run("add_norm", cpu::add_rms_norm(&self.ctx, residual, branch, &norm.weight, norm.eps, out))
     }
 
+    fn add(&mut self, x: &mut HostBuffer, delta: &HostBuffer) -> Result<(), ModelError> {
+        let num_rows = self.num_rows();
+        run("add", cpu::add(&self.ctx, x.rows_mut(num_rows), delta.rows(num_rows)))
+    }
+
     fn linear(
         &mut self,
         linear: &PackedLinear,
@@ -230,6 +235,23 @@ impl Backend for CpuBackend {
     ) -> Result<(), ModelError> {
         let num_rows = self.num_rows();
         run("linear", cpu::linear(&self.ctx, x.rows(num_rows), linear, out.rows_mut(num_rows)))
+    }
+
+    fn norm_heads(
+        &mut self,
+        heads: HeadShape,
+        norms: &HeadNorms<Norm>,
+        qkv: &mut HostBuffer,
+    ) -> Result<(), ModelError> {
+        let (query_width, stride) = (heads.query_width(), heads.qkv_width());
+        let qkv = qkv.rows_mut(self.num_rows());
+        let key_columns = query_width..query_width + heads.kv_width();
+        for (norm, columns) in [(&norms.query, 0..query_width), (&norms.key, key_columns)] {
+            let normed = RowsMut::new(qkv, stride, columns)
+                .and_then(|x| cpu::rms_norm_heads(&self.ctx, x, &norm.weight, norm.eps));
+            run("norm_heads", normed)?;
+        }
+        Ok(())
     }
 
     fn rotate_and_store(

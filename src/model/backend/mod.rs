@@ -121,12 +121,23 @@ pub(super) trait Backend: Send {
         out: &mut Self::Buffer,
     ) -> Result<(), ModelError>;
 
+    /// `x += delta`.
+    fn add(&mut self, x: &mut Self::Buffer, delta: &Self::Buffer) -> Result<(), ModelError>;
+
     /// `out = x Wᵀ`.
     fn linear(
         &mut self,
         linear: &Self::Linear,
         x: &Self::Buffer,
         out: &mut Self::Buffer,
+    ) -> Result<(), ModelError>;
+
+    /// Normalises each query head and each key head of `qkv` (`[rows, qkv_width]`) by itself.
+    fn norm_heads(
+        &mut self,
+        heads: HeadShape,
+        norms: &HeadNorms<Self::Norm>,
+        qkv: &mut Self::Buffer,
     ) -> Result<(), ModelError>;
 
     /// Turns the queries and keys of `qkv` (`[rows, qkv_width]`) by their positions, if there is a
@@ -155,6 +166,13 @@ pub(super) trait Backend: Send {
 
     /// The logits of the sampled rows of `x`, `[sample_rows, vocab]`.
     fn head(&mut self, vocabulary: &Self::Vocabulary, x: &Self::Buffer) -> Result<Vec<f32>, ModelError>;
+}
+
+/// The norms of query and key heads, `[head_dim]` each.
+#[derive(Debug)]
+pub(super) struct HeadNorms<N> {
+    pub(super) query: N,
+    pub(super) key: N,
 }
 
 /// Which attention an operation belongs to.

@@ -7,8 +7,8 @@ use candle_core::{D, DType, Device, Result as CandleResult, Tensor};
 use candle_nn::ops::{rms_norm, silu, softmax_last_dim};
 use candle_nn::rotary_emb::rope;
 
-use super::{AttentionLayer, Backend, KvDtype, KvLayout};
-use crate::model::spec::RopeSpec;
+use super::{AttentionLayer, Backend, HeadNorms, KvDtype, KvLayout};
+use crate::model::spec::{HeadShape, RopeSpec};
 use crate::model::weights::Weight;
 use crate::model::{BlockCopy, BlockTables, ForwardBatch, KvGroup, LoadError, ModelError};
 
@@ -204,8 +204,13 @@ impl Backend for ReferenceBackend {
         branch: &TensorBuffer,
         out: &mut TensorBuffer,
     ) -> Result<(), ModelError> {
-        residual.0 = Some(run("add", residual.get() + branch.get())?);
+        self.add(residual, branch)?;
         self.norm(norm, residual, out)
+    }
+
+    fn add(&mut self, x: &mut TensorBuffer, delta: &TensorBuffer) -> Result<(), ModelError> {
+        x.0 = Some(run("add", x.get() + delta.get())?);
+        Ok(())
     }
 
     fn linear(
@@ -215,6 +220,16 @@ impl Backend for ReferenceBackend {
         out: &mut TensorBuffer,
     ) -> Result<(), ModelError> {
         out.0 = Some(run("linear", linear.t().and_then(|weight| x.get().matmul(&weight)))?);
+        Ok(())
+    }
+
+    fn norm_heads(
+        &mut self,
+        heads: HeadShape,
+        norms: &HeadNorms<Norm>,
+        qkv: &mut TensorBuffer,
+    ) -> Result<(), ModelError> {
+        qkv.0 = Some(run("norm_heads", norm_heads(heads, norms, qkv.get()))?);
         Ok(())
     }
 
@@ -258,6 +273,21 @@ impl Backend for ReferenceBackend {
         };
         run("head", logits())
     }
+}
+
+/// Normalises the query and key heads of `qkv: [rows, qkv_width]`.
+fn norm_heads(heads: HeadShape, norms: &HeadNorms<Norm>, qkv: &Tensor) -> CandleResult<Tensor> {
+    let (num_rows, query_width, kv_width) = (qkv.dim(0)?, heads.query_width(), heads.kv_width());
+    let normed = |norm: &Norm, start, width| {
+        let part = qkv.narrow(1, start, width)?.contiguous()?;
+        let part = part.reshape((num_rows, width / heads.head_dim, heads.head_dim))?;
+        rms_norm(&part, &norm.weight, norm.eps)?.reshape((num_rows, width))
+    };
+    let values = qkv.narrow(1, query_width + kv_width, kv_width)?.contiguous()?;
+    Tensor::cat(
+        &[normed(&norms.query, 0, query_width)?, normed(&norms.key, query_width, kv_width)?, values],
+        1,
+    )
 }
 
 /// Turns the query and key heads of `qkv: [rows, qkv_width]`.

@@ -105,6 +105,18 @@ impl ConfigJson {
         list.into_iter().flatten().filter_map(Value::as_str).collect()
     }
 
+    /// A list of strings and nothing else.
+    pub(in crate::model) fn text_list(&self, spellings: &[&str]) -> Result<Option<Vec<String>>, LoadError> {
+        self.typed(spellings, "a list of strings", |value| {
+            value.as_array()?.iter().map(|item| item.as_str().map(str::to_owned)).collect()
+        })
+    }
+
+    /// Whether the key is given.
+    pub(in crate::model) fn has(&self, key: &str) -> bool {
+        self.object.get(key).is_some_and(|value| !value.is_null())
+    }
+
     /// A nested object.
     pub(in crate::model) fn nested(&self, spellings: &[&str]) -> Result<Option<ConfigJson>, LoadError> {
         let Some((key, _)) = self.find(spellings)? else {

@@ -2,6 +2,8 @@
 
 mod config_json;
 pub(super) mod exaone;
+pub(super) mod exaone4;
+mod llama_block;
 
 use std::path::Path;
 
@@ -44,7 +46,7 @@ pub(super) struct TensorNames {
 /// What a family calls the tensors of a layer.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct LayerNames {
-    /// Norm before the attention, `[hidden]`.
+    /// Norm of the attention branch, `[hidden]`.
     pub(super) attention_norm: &'static str,
     /// `[query_width, hidden]`.
     pub(super) query: &'static str,
@@ -54,7 +56,7 @@ pub(super) struct LayerNames {
     pub(super) value: &'static str,
     /// `[hidden, query_width]`.
     pub(super) attention_output: &'static str,
-    /// Norm before the MLP, `[hidden]`.
+    /// Norm of the MLP branch, `[hidden]`.
     pub(super) mlp_norm: &'static str,
     /// The half that goes through the activation, `[intermediate, hidden]`.
     pub(super) gate: &'static str,
@@ -62,6 +64,9 @@ pub(super) struct LayerNames {
     pub(super) up: &'static str,
     /// `[hidden, intermediate]`.
     pub(super) down: &'static str,
+    /// Norms of the query heads and of the key heads, `[head_dim]` each, in families that have
+    /// them.
+    pub(super) head_norms: Option<[&'static str; 2]>,
 }
 
 impl TensorNames {
