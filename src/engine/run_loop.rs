@@ -12,7 +12,7 @@ use super::{
     BatchBuilder, Command, EnginePulse, Phase, QueuedSequence, SequenceError, SequenceId, TokenEvent,
 };
 use crate::model::{Logits, ModelError, Runner};
-use crate::sampling::{SampleError, Sampler};
+use crate::sampling::{SampleError, SampledToken, Sampler};
 use crate::telemetry::Metrics;
 
 /// Longest sleep of an idle engine: half of the second within which it promises a beat.
@@ -164,7 +164,7 @@ impl RunLoop {
         let outcome = match self.runner.forward(batch).and_then(|logits| whole(logits, num_samples)) {
             Ok(logits) => {
                 let sampled = self.sample(&plan, &logits);
-                self.scheduler.commit(&plan, &sampled)
+                self.commit(&plan, sampled)
             }
             Err(error) => {
                 tracing::error!(%error, num_seqs = plan.scheduled.len(), "the forward pass failed");
@@ -189,7 +189,7 @@ impl RunLoop {
     }
 
     /// One token for each part that samples; a row that gives none concerns its sequence alone.
-    fn sample(&mut self, plan: &StepPlan, logits: &Logits) -> Vec<Result<u32, SampleError>> {
+    fn sample(&mut self, plan: &StepPlan, logits: &Logits) -> Vec<Result<SampledToken, SampleError>> {
         let mut sampled = Vec::with_capacity(logits.num_rows());
         for (row, part) in plan.sampling().enumerate() {
             let sequence = self.scheduler.scheduled(part);
@@ -197,6 +197,20 @@ impl RunLoop {
             sampled.push(self.sampler.sample(logits.row(row), sequence.sampling(), position));
         }
         sampled
+    }
+
+    /// Enters the step's tokens and puts their log probabilities to their events.
+    fn commit(&mut self, plan: &StepPlan, sampled: Vec<Result<SampledToken, SampleError>>) -> StepOutcome {
+        let token_ids: Vec<_> =
+            sampled.iter().map(|row| row.as_ref().map(|row| row.token_id).map_err(|&error| error)).collect();
+        let mut outcome = self.scheduler.commit(plan, &token_ids);
+        let mut of_sequence: BTreeMap<_, _> = plan.sampling().map(|part| part.id).zip(sampled).collect();
+        for (id, event) in &mut outcome.events {
+            if let (TokenEvent::Token { logprobs, .. }, Some(Ok(sampled))) = (event, of_sequence.remove(id)) {
+                *logprobs = sampled.logprobs;
+            }
+        }
+        outcome
     }
 
     fn hand_out(&mut self, outcome: StepOutcome) {

@@ -11,6 +11,7 @@ use maru::engine::{
     StartError, SubmitError, TokenEvent, TokenStream,
 };
 use maru::model::KvCapacity;
+use maru::sampling::{SampledToken, Sampler, SamplingParams};
 use maru::telemetry::{CacheInfo, Metrics};
 
 use crate::dice::Dice;
@@ -63,6 +64,27 @@ async fn sixty_four_streams_at_once_each_read_what_they_would_alone() {
     assert_eq!(rig.metrics.generation_tokens.get(), num_generated as u64);
     assert_eq!(rig.metrics.engine_healthy.get(), 1);
     assert_eq!(rig.aborted(), [0, 0, 0, 0]);
+}
+
+#[tokio::test]
+async fn log_probabilities_come_with_the_tokens_of_those_who_ask() {
+    let rig = Rig::free(config());
+    let plain = sequence(5, 12, 1);
+    let sampling = SamplingParams { logprobs: Some(2), ..plain.sampling.clone() };
+    let asking = NewSequence { sampling, ..plain.clone() };
+    let (mut with, mut without) = (rig.submit(&asking), rig.submit(&plain));
+    let mut known = asking.prompt.to_vec();
+    while let Some(event) = with.next().await {
+        let TokenEvent::Token { token_id, logprobs } = event else { continue };
+        let logits = FakeRunner::logits_after(&known, VOCAB_SIZE);
+        let alone = Sampler::new().sample(&logits, &asking.sampling, known.len() as u64);
+        assert_eq!(alone, Ok(SampledToken { token_id, logprobs }));
+        known.push(token_id);
+    }
+    assert_eq!(known.len(), 5 + 12);
+    while let Some(event) = without.next().await {
+        assert!(!matches!(event, TokenEvent::Token { logprobs: Some(_), .. }), "{event:?}");
+    }
 }
 
 #[tokio::test]
