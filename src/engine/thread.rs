@@ -1,17 +1,20 @@
 //! Starting the engine's thread, and what is left when it ends.
 
 use std::any::Any;
-use std::collections::BTreeMap;
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use tokio::sync::mpsc;
 
 use super::inbox::Inbox;
+use super::meter::StepMeter;
+use super::pacer::Pacer;
+use super::readers::Readers;
 use super::run_loop::{Closing, RunLoop};
 use super::{
-    BatchBuilder, Command, EngineConfig, EngineDied, EngineHandle, EngineLimits, EnginePulse, Scheduler,
+    BatchBuilder, EngineConfig, EngineDied, EngineHandle, EngineLimits, EnginePulse, QueueLimits, Scheduler,
     StartError, StepLimits,
 };
 use crate::model::Runner;
@@ -57,9 +60,30 @@ impl Engine {
         let pulse = Arc::new(EnginePulse::new(capacity.num_blocks as usize));
         // Room for a submission of every sequence that may wait and an abort of every one that may run.
         let (sender, receiver) = mpsc::channel(config.max_waiting + config.max_num_seqs);
+        let queue_limits = QueueLimits {
+            max_waiting_tokens: config.max_waiting_tokens,
+            max_queue_time: Duration::from_millis(config.max_queue_time_ms),
+            max_num_seqs: config.max_num_seqs,
+            block_size: capacity.block_size as usize,
+        };
+        let handle = EngineHandle::new(sender, Arc::clone(&pulse), limits).bounded(queue_limits);
         let scheduler = Scheduler::new(StepLimits::from(config), capacity);
-        let handle = EngineHandle::new(sender, Arc::clone(&pulse), limits);
-        let body = move || live(scheduler, runner, receiver, pulse, metrics);
+        let pacer = (config.max_decode_slowdown > 0.0).then(|| Pacer::new(config.max_decode_slowdown));
+        let body = move || {
+            live(RunLoop {
+                scheduler,
+                runner,
+                inbox: Inbox::new(receiver),
+                pulse,
+                metrics,
+                builder: BatchBuilder::new(),
+                sampler: Sampler::new(),
+                readers: Readers::default(),
+                queue_limits,
+                meter: StepMeter::new(pacer),
+                closing: Closing::No,
+            })
+        };
         let thread = thread::Builder::new().name("maru-engine".to_owned()).spawn(body)?;
         Ok((handle, EngineThread { thread }))
     }
@@ -81,24 +105,7 @@ impl EngineThread {
 }
 
 /// The body of the thread.
-fn live(
-    scheduler: Scheduler,
-    runner: Box<dyn Runner>,
-    commands: mpsc::Receiver<Command>,
-    pulse: Arc<EnginePulse>,
-    metrics: Arc<Metrics>,
-) -> Result<(), EngineDied> {
-    let mut run_loop = RunLoop {
-        scheduler,
-        runner,
-        inbox: Inbox::new(commands),
-        pulse,
-        metrics,
-        builder: BatchBuilder::new(),
-        sampler: Sampler::new(),
-        readers: BTreeMap::new(),
-        closing: Closing::No,
-    };
+fn live(mut run_loop: RunLoop) -> Result<(), EngineDied> {
     run_loop.metrics.engine_healthy.set(1);
     // After a panic nothing of the loop is used again but the pulse and the metrics, which are atomics.
     let end = panic::catch_unwind(AssertUnwindSafe(|| run_loop.run()));
