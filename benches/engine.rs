@@ -78,6 +78,7 @@ fn main() {
         ("top-k 50", params(0.7, 50, 1.0)),
         ("top-p 0.9", params(0.7, 0, 0.9)),
         ("top-k 50, top-p 0.9", params(0.7, 50, 0.9)),
+        ("greedy, 20 logprobs", SamplingParams { logprobs: Some(20), ..SamplingParams::greedy() }),
     ] {
         println!("row of {VOCAB_SIZE}: {name:<20} {:>9.1?}", sample(&params));
     }

@@ -97,7 +97,7 @@ pub struct Metrics {
     registry: Registry,
     /// Sequences in the running batch.
     pub num_requests_running: IntGauge,
-    /// Sequences that wait for the batch.
+    /// Sequences that wait for the batch, those included that were preempted.
     pub num_requests_waiting: IntGauge,
     /// Share of the KV pool held by live sequences, 0 to 1.
     pub kv_cache_usage: Gauge,
@@ -113,6 +113,12 @@ pub struct Metrics {
     pub prefix_cache_hits: IntCounter,
     /// Sequences whose blocks were taken back before they ended.
     pub num_preemptions: IntCounter,
+    /// Times that tokens were guessed ahead for a sequence.
+    pub num_drafts: IntCounter,
+    /// Tokens guessed ahead.
+    pub num_draft_tokens: IntCounter,
+    /// Tokens guessed ahead that became output.
+    pub num_accepted_tokens: IntCounter,
     /// Choices that ended well, by `finished_reason`.
     pub request_success: IntCounterVec,
     /// Sequences ended because of invalid logits.
@@ -137,6 +143,10 @@ pub struct Metrics {
     pub request_generation_tokens: Histogram,
     /// Tokens computed in a step.
     pub iteration_tokens: Histogram,
+    /// Prompt tokens of the sequences that wait for their first turn.
+    pub num_queue_tokens: IntGauge,
+    /// Seconds that a new sequence would wait, as far as the engine's speed is known.
+    pub expected_queue_time: Gauge,
     /// Requests whose client left, by `phase`.
     pub aborted: IntCounterVec,
     /// Requests refused, by `reason`.
@@ -195,6 +205,17 @@ impl Metrics {
             prefix_cache_queries: counter(&r, "vllm:prefix_cache_queries_total", "Prompt tokens looked up")?,
             prefix_cache_hits: counter(&r, "vllm:prefix_cache_hits_total", "Prompt tokens found cached")?,
             num_preemptions: counter(&r, "vllm:num_preemptions_total", "Preempted sequences")?,
+            num_drafts: counter(
+                &r,
+                "vllm:spec_decode_num_drafts_total",
+                "Times that tokens were guessed ahead",
+            )?,
+            num_draft_tokens: counter(&r, "vllm:spec_decode_num_draft_tokens_total", "Tokens guessed ahead")?,
+            num_accepted_tokens: counter(
+                &r,
+                "vllm:spec_decode_num_accepted_tokens_total",
+                "Tokens guessed ahead that became output",
+            )?,
             request_success: counters(
                 &r,
                 "vllm:request_success_total",
@@ -261,6 +282,14 @@ impl Metrics {
                 "vllm:iteration_tokens_total",
                 "Tokens computed in a step",
                 TOKENS,
+            )?,
+            num_queue_tokens: gauge(&r, "maru_queue_tokens", "Prompt tokens that wait for their first turn")?,
+            expected_queue_time: register(
+                &r,
+                Gauge::new(
+                    "maru_expected_queue_time_seconds",
+                    "Time that a new request would wait, 0 while it is not known",
+                )?,
             )?,
             aborted: counters(&r, "maru_requests_aborted_total", "Requests whose client left", &["phase"])?,
             rejected: counters(&r, "maru_requests_rejected_total", "Requests refused", &["reason"])?,

@@ -4,10 +4,14 @@ use std::future::poll_fn;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use tokio::sync::mpsc;
 
-use super::{AdmissionError, Command, EnginePulse, Overload, QueuedSequence, SequenceId, SubmitError};
+use super::admission::{self, QueueLimits, millis};
+use super::{
+    AdmissionError, Command, EnginePulse, Overload, QueueTicket, QueuedSequence, SequenceId, SubmitError,
+};
 use crate::sampling::{SamplingParams, TokenLogprobs};
 
 /// A sequence as it is handed to the engine.
@@ -162,6 +166,7 @@ pub struct EngineHandle {
     commands: mpsc::Sender<Command>,
     pulse: Arc<EnginePulse>,
     limits: EngineLimits,
+    queue_limits: QueueLimits,
 }
 
 /// What the engine can take, fixed at start.
@@ -178,13 +183,18 @@ pub struct EngineLimits {
 impl EngineHandle {
     /// Connects a handle to the engine that reads `commands` and beats `pulse`.
     pub fn new(commands: mpsc::Sender<Command>, pulse: Arc<EnginePulse>, limits: EngineLimits) -> Self {
-        Self { commands, pulse, limits }
+        Self { commands, pulse, limits, queue_limits: QueueLimits::default() }
+    }
+
+    /// The same handle with bounds on what waits besides the number of sequences.
+    pub fn bounded(self, queue_limits: QueueLimits) -> Self {
+        Self { queue_limits, ..self }
     }
 
     /// Hands a sequence to the engine and returns its events.
     ///
     /// # Errors
-    /// [`SubmitError`] if the queue is full, the sequence can never fit, or the engine is stopping.
+    /// [`SubmitError`] if the queue is full or too slow, the sequence can never fit, or the engine is stopping.
     pub fn submit(&self, sequence: NewSequence) -> Result<TokenStream, SubmitError> {
         let needed = sequence.prompt.len() + sequence.max_new_tokens as usize;
         if needed > self.limits.max_model_len {
@@ -193,11 +203,7 @@ impl EngineHandle {
         if self.pulse.is_closing() {
             return Err(SubmitError::ShuttingDown);
         }
-        let queue_full = |waiting| {
-            let reason = Overload::QueueFull { waiting, max: self.limits.max_waiting };
-            SubmitError::Overloaded { reason, retry_after_ms: 1_000 }
-        };
-        let ticket = self.pulse.enter_queue(self.limits.max_waiting).map_err(queue_full)?;
+        let ticket = self.enter_queue(&sequence)?;
         let id = self.pulse.next_sequence_id();
         // One place more than may be buffered: the last word always finds room.
         let (events, receiver) = mpsc::channel(self.limits.max_buffered_events + 1);
@@ -208,9 +214,30 @@ impl EngineHandle {
                 let (commands, pulse) = (self.commands.clone(), Arc::clone(&self.pulse));
                 Ok(TokenStream { id, events: receiver, commands, pulse, ended: false, satisfied })
             }
-            Err(mpsc::error::TrySendError::Full(_)) => Err(queue_full(self.pulse.num_waiting())),
+            Err(mpsc::error::TrySendError::Full(_)) => {
+                let reason =
+                    Overload::QueueFull { waiting: self.pulse.num_waiting(), max: self.limits.max_waiting };
+                Err(overloaded(reason, self.pulse.expected_wait(&self.queue_limits)))
+            }
             Err(mpsc::error::TrySendError::Closed(_)) => Err(SubmitError::ShuttingDown),
         }
+    }
+
+    /// Takes a place in the queue, if there is one and the wait for its turn is not too long.
+    fn enter_queue(&self, sequence: &NewSequence) -> Result<QueueTicket, SubmitError> {
+        let num_prompt = sequence.prompt.len();
+        let load = self.pulse.load(sequence.tenant);
+        let wait = admission::expected_wait(&load, &self.queue_limits, self.pulse.speed(), num_prompt);
+        let QueueLimits { max_waiting_tokens, max_queue_time, .. } = self.queue_limits;
+        let ticket = self
+            .pulse
+            .enter_queue(sequence.tenant, num_prompt, self.limits.max_waiting, max_waiting_tokens)
+            .map_err(|reason| overloaded(reason, wait))?;
+        if wait > max_queue_time {
+            let reason = Overload::ExpectedWait { expected_ms: millis(wait), max_ms: millis(max_queue_time) };
+            return Err(overloaded(reason, wait));
+        }
+        Ok(ticket)
     }
 
     /// Refuses new sequences from now on, lets the engine finish those that it has, then stops it.
@@ -238,6 +265,10 @@ impl EngineHandle {
     pub fn limits(&self) -> EngineLimits {
         self.limits
     }
+}
+
+fn overloaded(reason: Overload, expected_wait: Duration) -> SubmitError {
+    SubmitError::Overloaded { reason, retry_after_ms: millis(admission::retry_after(expected_wait)) }
 }
 
 /// The events of one sequence. Dropping it before the end aborts the sequence and frees its blocks.
@@ -287,8 +318,14 @@ impl TokenStream {
             Some(TokenEvent::Failed { .. }) => {}
             Some(TokenEvent::Finished { .. }) if self.satisfied.load(Ordering::Relaxed) => {}
             Some(TokenEvent::Finished { .. }) => self.pulse.count_unread_end(),
-            // A full command queue is no loss: the engine also notices the closed channel before its next step.
-            _ => drop(self.commands.try_send(Command::Abort(self.id))),
+            // Where the command finds no room, the engine is told to look for closed channels before its next step.
+            _ => {
+                if let Err(mpsc::error::TrySendError::Full(_)) =
+                    self.commands.try_send(Command::Abort(self.id))
+                {
+                    self.pulse.lose_abort();
+                }
+            }
         }
     }
 }
@@ -298,3 +335,7 @@ impl Drop for TokenStream {
         self.leave();
     }
 }
+
+#[cfg(test)]
+#[path = "handle_tests.rs"]
+mod tests;

@@ -7,8 +7,11 @@
 //! | [`Scheduler`] | a pure state machine: who computes how many tokens in a step |
 //! | [`kv`] | which block of the KV pool belongs to whom |
 //! | [`BatchBuilder`] | from a step's plan to the forward pass's input |
+//! | `admission` | how long a new sequence would wait |
+//! | `pacer` | how many prompt tokens a step may compute while outputs run |
 //! | [`FakeRunner`] | a runner without a model |
 
+mod admission;
 mod batch_builder;
 mod command;
 mod config;
@@ -17,10 +20,13 @@ mod fake_runner;
 mod handle;
 mod inbox;
 pub mod kv;
+mod meter;
+mod pacer;
 mod policy;
 mod prompt_lookup;
 mod pulse;
 mod reader;
+mod readers;
 mod run_loop;
 mod scheduler;
 mod sequence;
@@ -29,6 +35,7 @@ mod tenants;
 mod thread;
 mod wait_queue;
 
+pub use admission::{QueueLimits, Speed};
 pub use batch_builder::BatchBuilder;
 pub use command::{Command, QueuedSequence, SequenceId};
 pub use config::{EngineConfig, SpeculationConfig};

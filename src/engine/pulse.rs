@@ -4,13 +4,18 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use super::SequenceId;
+use super::admission::{self, Load, QueueLimits, Speed};
+use super::{Overload, SequenceId, TenantId};
+
+/// Tenants are told apart by this many lanes; two that share one are taken for one.
+const NUM_LANES: usize = 64;
 
 /// The engine's counts and heartbeat.
 #[derive(Debug)]
 pub struct EnginePulse {
     started: Instant,
-    waiting: Arc<AtomicUsize>,
+    queue: Arc<Queue>,
+    preempted: AtomicUsize,
     running: AtomicUsize,
     used_blocks: AtomicUsize,
     total_blocks: usize,
@@ -19,7 +24,34 @@ pub struct EnginePulse {
     failed: AtomicBool,
     closing: AtomicBool,
     unread_ends: AtomicU64,
+    lost_abort: AtomicBool,
     next_sequence_id: AtomicU64,
+    speed: [AtomicU64; 3],
+}
+
+/// What waits to be scheduled for the first time.
+#[derive(Debug)]
+struct Queue {
+    all: Lane,
+    of_tenants: [Lane; NUM_LANES],
+}
+
+impl Default for Queue {
+    fn default() -> Self {
+        Self { all: Lane::default(), of_tenants: std::array::from_fn(|_| Lane::default()) }
+    }
+}
+
+/// Counts of sequences and of their prompt tokens.
+#[derive(Debug, Default)]
+struct Lane {
+    sequences: AtomicUsize,
+    tokens: AtomicUsize,
+}
+
+/// The lane of a tenant: Fibonacci hashing, so that neighbouring numbers are spread.
+fn lane_of(tenant: TenantId) -> usize {
+    (tenant.0.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (u64::BITS - NUM_LANES.ilog2())) as usize
 }
 
 impl EnginePulse {
@@ -27,7 +59,8 @@ impl EnginePulse {
     pub fn new(total_blocks: usize) -> Self {
         Self {
             started: Instant::now(),
-            waiting: Arc::default(),
+            queue: Arc::default(),
+            preempted: AtomicUsize::new(0),
             running: AtomicUsize::new(0),
             used_blocks: AtomicUsize::new(0),
             total_blocks,
@@ -35,15 +68,83 @@ impl EnginePulse {
             failed: AtomicBool::new(false),
             closing: AtomicBool::new(false),
             unread_ends: AtomicU64::new(0),
+            lost_abort: AtomicBool::new(false),
             next_sequence_id: AtomicU64::new(0),
+            speed: Default::default(),
         }
     }
 
-    /// Takes a place in the queue of at most `max` sequences; the error is the number that wait.
-    pub(super) fn enter_queue(&self, max: usize) -> Result<QueueTicket, usize> {
-        let enter = |waiting| (waiting < max).then_some(waiting + 1);
-        self.waiting.fetch_update(Ordering::Relaxed, Ordering::Relaxed, enter)?;
-        Ok(QueueTicket { waiting: Arc::clone(&self.waiting) })
+    /// Takes a place in the queue of at most `max_waiting` sequences and `max_tokens` prompt tokens. A prompt that
+    /// alone is longer is taken when nothing else waits.
+    pub(super) fn enter_queue(
+        &self,
+        tenant: TenantId,
+        num_prompt: usize,
+        max_waiting: usize,
+        max_tokens: usize,
+    ) -> Result<QueueTicket, Overload> {
+        let Lane { sequences, tokens } = &self.queue.all;
+        let enter = |waiting| (waiting < max_waiting).then_some(waiting + 1);
+        sequences
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, enter)
+            .map_err(|waiting| Overload::QueueFull { waiting, max: max_waiting })?;
+        let enter = |waiting: usize| {
+            (waiting == 0 || waiting + num_prompt <= max_tokens).then_some(waiting + num_prompt)
+        };
+        if let Err(waiting) = tokens.fetch_update(Ordering::Relaxed, Ordering::Relaxed, enter) {
+            sequences.fetch_sub(1, Ordering::Relaxed);
+            return Err(Overload::QueuedTokens { waiting, asked: num_prompt, max: max_tokens });
+        }
+        let lane = lane_of(tenant);
+        self.queue.of_tenants[lane].sequences.fetch_add(1, Ordering::Relaxed);
+        self.queue.of_tenants[lane].tokens.fetch_add(num_prompt, Ordering::Relaxed);
+        Ok(QueueTicket { queue: Arc::clone(&self.queue), lane, num_prompt, since: Instant::now() })
+    }
+
+    /// What a sequence of `tenant` would find in front of it: what waits of its own, once for each tenant that has
+    /// something waiting.
+    pub(super) fn load(&self, tenant: TenantId) -> Load {
+        let own = &self.queue.of_tenants[lane_of(tenant)];
+        let has_waiting = |lane: &&Lane| lane.sequences.load(Ordering::Relaxed) > 0;
+        let num_tenants = self.queue.of_tenants.iter().filter(has_waiting).count();
+        let ahead = |of_own: &AtomicUsize, of_all: &AtomicUsize| {
+            (of_own.load(Ordering::Relaxed) * num_tenants).min(of_all.load(Ordering::Relaxed))
+        };
+        Load {
+            sequences_ahead: ahead(&own.sequences, &self.queue.all.sequences),
+            tokens_ahead: ahead(&own.tokens, &self.queue.all.tokens),
+            ..self.load_of_all()
+        }
+    }
+
+    /// What a sequence at the very end of the queue would find in front of it.
+    pub(super) fn load_of_all(&self) -> Load {
+        Load {
+            sequences_ahead: self.queue.all.sequences.load(Ordering::Relaxed),
+            tokens_ahead: self.num_waiting_tokens(),
+            num_running: self.num_running(),
+            num_free_blocks: self.total_blocks.saturating_sub(self.num_used_blocks()),
+        }
+    }
+
+    /// How long a sequence at the very end of the queue would wait.
+    pub(super) fn expected_wait(&self, limits: &QueueLimits) -> Duration {
+        admission::expected_wait(&self.load_of_all(), limits, self.speed(), 0)
+    }
+
+    /// Publishes how fast the engine is.
+    pub(super) fn set_speed(&self, speed: Speed) {
+        let Speed { prompt_tokens_per_s, ends_per_s, freed_blocks_per_s } = speed;
+        for (place, rate) in self.speed.iter().zip([prompt_tokens_per_s, ends_per_s, freed_blocks_per_s]) {
+            place.store(rate.to_bits(), Ordering::Relaxed);
+        }
+    }
+
+    /// How fast the engine is, as far as it was measured.
+    pub fn speed(&self) -> Speed {
+        let [prompt_tokens_per_s, ends_per_s, freed_blocks_per_s] =
+            [0, 1, 2].map(|index: usize| f64::from_bits(self.speed[index].load(Ordering::Relaxed)));
+        Speed { prompt_tokens_per_s, ends_per_s, freed_blocks_per_s }
     }
 
     pub(super) fn next_sequence_id(&self) -> SequenceId {
@@ -88,6 +189,16 @@ impl EnginePulse {
         self.unread_ends.swap(0, Ordering::Relaxed)
     }
 
+    /// Records that a reader left whose abort command found the queue of commands full.
+    pub(super) fn lose_abort(&self) {
+        self.lost_abort.store(true, Ordering::Release);
+    }
+
+    /// Whether that happened since the last call.
+    pub(super) fn take_lost_abort(&self) -> bool {
+        self.lost_abort.swap(false, Ordering::Acquire)
+    }
+
     /// Time since the engine's last sign of life. An idle engine beats at least once a second.
     pub fn age(&self) -> Duration {
         let last = Duration::from_millis(self.last_beat_ms.load(Ordering::Relaxed));
@@ -97,7 +208,22 @@ impl EnginePulse {
     /// Sequences that wait to be scheduled for the first time. Who reads this first and then [`Self::num_running`]
     /// finds a sequence that leaves the queue in one of the two.
     pub fn num_waiting(&self) -> usize {
-        self.waiting.load(Ordering::Acquire)
+        self.queue.all.sequences.load(Ordering::Acquire)
+    }
+
+    /// Tokens of their prompts.
+    pub fn num_waiting_tokens(&self) -> usize {
+        self.queue.all.tokens.load(Ordering::Relaxed)
+    }
+
+    /// Records how many sequences lost their blocks to others and wait to go on.
+    pub(super) fn set_preempted(&self, preempted: usize) {
+        self.preempted.store(preempted, Ordering::Relaxed);
+    }
+
+    /// Sequences that have run, lost their blocks to others and wait to go on.
+    pub fn num_preempted(&self) -> usize {
+        self.preempted.load(Ordering::Relaxed)
     }
 
     /// Sequences that hold blocks.
@@ -119,11 +245,77 @@ impl EnginePulse {
 /// A place in the queue; dropping it gives the place back.
 #[derive(Debug)]
 pub struct QueueTicket {
-    waiting: Arc<AtomicUsize>,
+    queue: Arc<Queue>,
+    lane: usize,
+    num_prompt: usize,
+    since: Instant,
+}
+
+impl QueueTicket {
+    /// Since when it is held.
+    pub(super) fn since(&self) -> Instant {
+        self.since
+    }
 }
 
 impl Drop for QueueTicket {
     fn drop(&mut self) {
-        self.waiting.fetch_sub(1, Ordering::Release);
+        for lane in [&self.queue.of_tenants[self.lane], &self.queue.all] {
+            lane.tokens.fetch_sub(self.num_prompt, Ordering::Relaxed);
+            lane.sequences.fetch_sub(1, Ordering::Release);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ANY: TenantId = TenantId(0);
+
+    #[test]
+    fn places_and_tokens_are_counted_and_given_back() {
+        let pulse = EnginePulse::new(8);
+        let first = pulse.enter_queue(ANY, 30, 2, 100).expect("free");
+        let refused = pulse.enter_queue(ANY, 71, 2, 100).expect_err("too many tokens");
+        assert_eq!(refused, Overload::QueuedTokens { waiting: 30, asked: 71, max: 100 });
+        let second = pulse.enter_queue(ANY, 70, 2, 100).expect("they fit");
+        let refused = pulse.enter_queue(ANY, 0, 2, 100).expect_err("too many sequences");
+        assert_eq!(refused, Overload::QueueFull { waiting: 2, max: 2 });
+        assert_eq!((pulse.num_waiting(), pulse.num_waiting_tokens()), (2, 100));
+        drop((first, second));
+        assert_eq!((pulse.num_waiting(), pulse.num_waiting_tokens()), (0, 0));
+        assert_eq!(pulse.load(ANY), Load { num_free_blocks: 8, ..Load::default() });
+    }
+
+    #[test]
+    fn a_prompt_longer_than_the_queue_is_taken_when_nothing_waits() {
+        let pulse = EnginePulse::new(8);
+        let long = pulse.enter_queue(ANY, 500, 2, 100).expect("nothing waits");
+        pulse.enter_queue(ANY, 1, 2, 100).expect_err("something waits");
+        drop(long);
+        pulse.enter_queue(ANY, 1, 2, 100).expect("nothing waits");
+    }
+
+    #[test]
+    fn a_tenant_waits_for_its_own_and_for_the_turns_of_others() {
+        let pulse = EnginePulse::new(8);
+        let (busy, quiet) = (TenantId(1), TenantId(2));
+        assert_ne!(lane_of(busy), lane_of(quiet));
+        let enter = |tenant, num_prompt| pulse.enter_queue(tenant, num_prompt, 100, 10_000).expect("room");
+        let _many: Vec<_> = (0..10).map(|_| enter(busy, 100)).collect();
+        let ahead = |tenant| {
+            let load = pulse.load(tenant);
+            (load.sequences_ahead, load.tokens_ahead)
+        };
+        assert_eq!((ahead(busy), ahead(quiet)), ((10, 1_000), (0, 0)));
+        let _one = enter(quiet, 20);
+        assert_eq!((ahead(busy), ahead(quiet)), ((11, 1_020), (2, 40)));
+    }
+
+    #[test]
+    fn tenants_are_spread_over_the_lanes() {
+        let lanes: std::collections::BTreeSet<_> = (0..64).map(|id| lane_of(TenantId(id))).collect();
+        assert!(lanes.len() > 48 && lanes.iter().all(|&lane| lane < NUM_LANES), "{lanes:?}");
     }
 }

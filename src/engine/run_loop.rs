@@ -1,12 +1,14 @@
 //! The loop of the engine thread: take commands, run a step, hand out events. It owns everything by value and
 //! waits only when there is nothing to compute.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use super::admission::{self, QueueLimits, millis};
 use super::inbox::{Arrival, Inbox};
+use super::meter::StepMeter;
 use super::reader::{Delivery, Reader};
+use super::readers::Readers;
 use super::{
     BatchBuilder, Command, EnginePulse, Phase, QueuedSequence, Scheduler, SequenceError, SequenceId,
     StepOutcome, StepPlan, TokenEvent,
@@ -27,8 +29,9 @@ pub(super) struct RunLoop {
     pub(super) metrics: Arc<Metrics>,
     pub(super) builder: BatchBuilder,
     pub(super) sampler: Sampler,
-    /// Readers of the sequences that wait or run, in order of arrival.
-    pub(super) readers: BTreeMap<SequenceId, Reader>,
+    pub(super) readers: Readers,
+    pub(super) queue_limits: QueueLimits,
+    pub(super) meter: StepMeter,
     pub(super) closing: Closing,
 }
 
@@ -49,6 +52,7 @@ impl RunLoop {
         loop {
             self.take_commands();
             self.abort_departed();
+            self.give_up_overdue();
             if self.closing == Closing::Now {
                 self.end_all();
             }
@@ -119,18 +123,33 @@ impl RunLoop {
         }
     }
 
-    /// Ends the sequences whose readers have gone, whether or not their abort commands came through.
+    /// Ends the sequences whose readers have gone, where an abort command found the queue of commands full.
     fn abort_departed(&mut self) {
-        let departed: Vec<_> =
-            self.readers.iter().filter(|(_, reader)| reader.has_gone()).map(|(&id, _)| id).collect();
-        for id in departed {
+        if !self.pulse.take_lost_abort() {
+            return;
+        }
+        for id in self.readers.departed() {
             self.abort(id);
+        }
+    }
+
+    /// Ends the sequences that have waited for longer than they may. One that has run before, and waits again because
+    /// its blocks were taken, is not given up: its answer has begun.
+    fn give_up_overdue(&mut self) {
+        let longest = self.queue_limits.max_queue_time;
+        let now = Instant::now();
+        while let Some((id, waited)) = self.readers.overdue(now, longest) {
+            self.scheduler.abort(id);
+            let wait = self.pulse.expected_wait(&self.queue_limits);
+            let (waited_ms, max_ms) = (millis(waited), millis(longest));
+            let retry_after_ms = millis(admission::retry_after(wait));
+            self.fail(id, SequenceError::QueueTimeout { waited_ms, max_ms, retry_after_ms });
         }
     }
 
     /// Frees what a sequence holds because nobody reads it any more. Its last word may be out: then this is nothing.
     fn abort(&mut self, id: SequenceId) {
-        let Some(reader) = self.readers.remove(&id) else { return };
+        let Some(reader) = self.readers.remove(id) else { return };
         // A sequence that the scheduler has forgotten, but whose reader was not told yet, ended in this very step.
         let phase = self.scheduler.abort(id).unwrap_or(Phase::Decode);
         if !reader.is_satisfied() {
@@ -144,18 +163,23 @@ impl RunLoop {
         failed.inc_by(self.readers.len() as u64);
         self.metrics.num_requests_running.set(0);
         self.metrics.num_requests_waiting.set(0);
+        self.metrics.num_queue_tokens.set(0);
+        self.metrics.expected_queue_time.set(0.0);
     }
 
     fn end_all(&mut self) {
-        let open: Vec<_> = self.readers.keys().copied().collect();
-        for id in open {
+        for id in self.readers.ids() {
             self.scheduler.abort(id);
             self.fail(id, SequenceError::EngineStopped);
         }
     }
 
     fn step(&mut self) {
+        let start = Instant::now();
+        self.meter.begin(&mut self.scheduler);
+        self.pulse.set_speed(self.meter.speed());
         let plan = self.scheduler.schedule();
+        self.meter.planned(&plan, &self.scheduler);
         // Those admitted show as running before they give back their places in the queue: never as neither.
         self.report();
         self.announce(&plan);
@@ -173,19 +197,20 @@ impl RunLoop {
         };
         self.metrics.iteration_tokens.observe(plan.num_tokens() as f64);
         self.hand_out(outcome);
+        self.meter.end(start.elapsed());
     }
 
-    /// Tells readers that their sequences left the queue.
+    /// Tells readers that their sequences left the queue, and counts those that went back to it.
     fn announce(&mut self, plan: &StepPlan) {
+        self.metrics.num_preemptions.inc_by(plan.preempted.len() as u64);
         for admission in &plan.admitted {
             self.metrics.prefix_cache_queries.inc_by(admission.num_prompt as u64);
             self.metrics.prefix_cache_hits.inc_by(admission.num_cached as u64);
-            let Some(reader) = self.readers.get_mut(&admission.id) else { continue };
-            reader.ticket = None;
+            let Some(reader) = self.readers.start(admission.id) else { continue };
             // The buffer is empty, and a reader that has gone is noticed before the next step.
             reader.send(TokenEvent::Scheduled { num_cached_tokens: admission.num_cached as u32 });
         }
-        self.metrics.num_requests_waiting.set(self.pulse.num_waiting() as i64);
+        self.report_queue();
     }
 
     /// One token for each row that samples; a row that gives none concerns its sequence alone.
@@ -195,7 +220,7 @@ impl RunLoop {
             let sampling = self.scheduler.scheduled(part).sampling();
             for position in part.sample_positions() {
                 let row = logits.row(sampled.len());
-                sampled.push(self.sampler.sample(row, sampling, position as u64).map(SampledToken::from));
+                sampled.push(self.sampler.sample(row, sampling, position as u64));
             }
         }
         sampled
@@ -204,6 +229,9 @@ impl RunLoop {
     fn hand_out(&mut self, outcome: StepOutcome) {
         self.metrics.prompt_tokens.inc_by(outcome.num_prompt_tokens as u64);
         self.metrics.generation_tokens.inc_by(outcome.num_generated_tokens as u64);
+        self.metrics.num_drafts.inc_by(outcome.num_drafts as u64);
+        self.metrics.num_draft_tokens.inc_by(outcome.num_draft_tokens as u64);
+        self.metrics.num_accepted_tokens.inc_by(outcome.num_accepted_tokens as u64);
         for (id, event) in outcome.events {
             self.deliver(id, event);
         }
@@ -211,7 +239,7 @@ impl RunLoop {
 
     /// Sends an event. The last one closes the channel; a reader that is too slow or has gone loses its sequence.
     fn deliver(&mut self, id: SequenceId, event: TokenEvent) {
-        let Some(reader) = self.readers.get(&id) else { return };
+        let Some(reader) = self.readers.get(id) else { return };
         match event {
             TokenEvent::Scheduled { .. } | TokenEvent::Token { .. } => match reader.send(event) {
                 Delivery::Sent => {}
@@ -223,7 +251,7 @@ impl RunLoop {
             },
             TokenEvent::Finished { .. } => match reader.send_last(event) {
                 Delivery::Gone => self.abort(id),
-                Delivery::Sent | Delivery::Full { .. } => drop(self.readers.remove(&id)),
+                Delivery::Sent | Delivery::Full { .. } => drop(self.readers.remove(id)),
             },
             TokenEvent::Failed { error } => self.fail(id, error),
         }
@@ -231,16 +259,18 @@ impl RunLoop {
 
     /// Counts a failure and makes it the reader's last event. The scheduler has forgotten the sequence already.
     fn fail(&mut self, id: SequenceId, error: SequenceError) {
-        let Some(reader) = self.readers.remove(&id) else { return };
+        let Some(reader) = self.readers.remove(id) else { return };
         self.metrics.failed.with_label_values(&[error.label()]).inc();
         match error {
             SequenceError::InvalidLogits => {
                 self.metrics.corrupted_requests.inc();
                 tracing::error!(sequence = id.0, %error, "a sequence failed");
             }
-            SequenceError::SlowReader { .. }
-            | SequenceError::Refused(_)
-            | SequenceError::QueueTimeout { .. } => {
+            SequenceError::QueueTimeout { .. } => {
+                self.metrics.rejected.with_label_values(&[error.label()]).inc();
+                tracing::warn!(sequence = id.0, %error, "a sequence was given up");
+            }
+            SequenceError::SlowReader { .. } | SequenceError::Refused(_) => {
                 tracing::warn!(sequence = id.0, %error, "a sequence was given up");
             }
             // These concern many sequences and are logged once, where they happen.
@@ -255,12 +285,22 @@ impl RunLoop {
         let num_running = self.scheduler.running().len();
         self.pulse.beat(num_running, pool.num_used());
         self.metrics.num_requests_running.set(num_running as i64);
-        self.metrics.num_requests_waiting.set(self.pulse.num_waiting() as i64);
+        self.report_queue();
         self.metrics.kv_cache_usage.set(pool.num_used() as f64 / pool.num_total() as f64);
         let unread_ends = self.pulse.take_unread_ends();
         if unread_ends > 0 {
             self.metrics.aborted.with_label_values(&["delivery"]).inc_by(unread_ends);
         }
+    }
+
+    /// Brings what is known of the queue up to date.
+    fn report_queue(&self) {
+        // Who has started and does not run was preempted. Those just admitted run before they count as started.
+        let num_preempted = self.readers.num_started().saturating_sub(self.scheduler.running().len());
+        self.pulse.set_preempted(num_preempted);
+        self.metrics.num_requests_waiting.set((self.pulse.num_waiting() + num_preempted) as i64);
+        self.metrics.num_queue_tokens.set(self.pulse.num_waiting_tokens() as i64);
+        self.metrics.expected_queue_time.set(self.pulse.expected_wait(&self.queue_limits).as_secs_f64());
     }
 }
 

@@ -1,18 +1,21 @@
 //! Starting the engine's thread, and what is left when it ends.
 
 use std::any::Any;
-use std::collections::BTreeMap;
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use tokio::sync::mpsc;
 
 use super::inbox::Inbox;
 use super::kv::HashKey;
+use super::meter::StepMeter;
+use super::pacer::Pacer;
+use super::readers::Readers;
 use super::run_loop::{Closing, RunLoop};
 use super::{
-    BatchBuilder, Command, EngineConfig, EngineDied, EngineHandle, EngineLimits, EnginePulse, Scheduler,
+    BatchBuilder, EngineConfig, EngineDied, EngineHandle, EngineLimits, EnginePulse, QueueLimits, Scheduler,
     SchedulerConfig, StartError, StepLimits,
 };
 use crate::model::Runner;
@@ -45,28 +48,52 @@ impl Engine {
         if !faults.is_empty() {
             return Err(StartError::InvalidConfig { faults });
         }
-        let capacity = runner.kv_capacity();
-        if capacity.num_tokens() == 0 {
+        let (capacity, groups) = (runner.kv_capacity(), runner.kv_groups());
+        let num_groups = groups.len();
+        let scheduler = Scheduler::new(SchedulerConfig {
+            limits: StepLimits::from(config),
+            capacity,
+            groups,
+            prefix_cache: config.prefix_cache.then(random_hash_key),
+            speculation: config.speculation,
+        });
+        let longest = scheduler.longest(max_model_len);
+        if longest == 0 {
             let (num_blocks, block_size) = (capacity.num_blocks, capacity.block_size);
             return Err(StartError::NoKvCache { num_blocks, block_size });
         }
         let limits = EngineLimits {
-            max_model_len: max_model_len.min(usize::try_from(capacity.num_tokens()).unwrap_or(usize::MAX)),
+            max_model_len: longest,
             max_waiting: config.max_waiting,
             max_buffered_events: config.max_buffered_events,
         };
         let pulse = Arc::new(EnginePulse::new(capacity.num_blocks as usize));
         // Room for a submission of every sequence that may wait and an abort of every one that may run.
         let (sender, receiver) = mpsc::channel(config.max_waiting + config.max_num_seqs);
-        let scheduler = Scheduler::new(SchedulerConfig {
-            limits: StepLimits::from(config),
-            capacity,
-            groups: runner.kv_groups(),
-            prefix_cache: config.prefix_cache.then(random_hash_key),
-            speculation: config.speculation,
-        });
-        let handle = EngineHandle::new(sender, Arc::clone(&pulse), limits);
-        let body = move || live(scheduler, runner, receiver, pulse, metrics);
+        let queue_limits = QueueLimits {
+            max_waiting_tokens: config.max_waiting_tokens,
+            max_queue_time: Duration::from_millis(config.max_queue_time_ms),
+            max_num_seqs: config.max_num_seqs,
+            // Every group of layers takes a block for the same tokens.
+            block_size: (capacity.block_size as usize / num_groups).max(1),
+        };
+        let handle = EngineHandle::new(sender, Arc::clone(&pulse), limits).bounded(queue_limits);
+        let pacer = (config.max_decode_slowdown > 0.0).then(|| Pacer::new(config.max_decode_slowdown));
+        let body = move || {
+            live(RunLoop {
+                scheduler,
+                runner,
+                inbox: Inbox::new(receiver),
+                pulse,
+                metrics,
+                builder: BatchBuilder::new(),
+                sampler: Sampler::new(),
+                readers: Readers::default(),
+                queue_limits,
+                meter: StepMeter::new(pacer),
+                closing: Closing::No,
+            })
+        };
         let thread = thread::Builder::new().name("maru-engine".to_owned()).spawn(body)?;
         Ok((handle, EngineThread { thread }))
     }
@@ -88,24 +115,7 @@ impl EngineThread {
 }
 
 /// The body of the thread.
-fn live(
-    scheduler: Scheduler,
-    runner: Box<dyn Runner>,
-    commands: mpsc::Receiver<Command>,
-    pulse: Arc<EnginePulse>,
-    metrics: Arc<Metrics>,
-) -> Result<(), EngineDied> {
-    let mut run_loop = RunLoop {
-        scheduler,
-        runner,
-        inbox: Inbox::new(commands),
-        pulse,
-        metrics,
-        builder: BatchBuilder::new(),
-        sampler: Sampler::new(),
-        readers: BTreeMap::new(),
-        closing: Closing::No,
-    };
+fn live(mut run_loop: RunLoop) -> Result<(), EngineDied> {
     run_loop.metrics.engine_healthy.set(1);
     // After a panic nothing of the loop is used again but the pulse and the metrics, which are atomics.
     let end = panic::catch_unwind(AssertUnwindSafe(|| run_loop.run()));

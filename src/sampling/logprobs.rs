@@ -17,11 +17,33 @@ impl From<u32> for SampledToken {
 }
 
 /// Natural logarithms of probabilities under the model: the softmax of the logits as they came, before temperature
-/// and cuts.
+/// and cuts. A masked token has negative infinity.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TokenLogprobs {
     /// Of the chosen token.
     pub logprob: f32,
     /// The most likely tokens with theirs, most likely first, equals by the lower id.
     pub top: Vec<(u32, f32)>,
+}
+
+/// The logarithm of the softmax of a row, in f64.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct LogSoftmax {
+    max: f64,
+    log_sum: f64,
+}
+
+impl LogSoftmax {
+    /// Of a row whose highest logit, `max`, is finite. The sum runs in the order of ids, so that equal rows give equal
+    /// bits wherever they stand.
+    pub(super) fn new(logits: &[f32], max: f32) -> Self {
+        let max = f64::from(max);
+        let sum: f64 = logits.iter().map(|&logit| (f64::from(logit) - max).exp()).sum();
+        Self { max, log_sum: sum.ln() }
+    }
+
+    /// The log probability of a token with this logit.
+    pub(super) fn of(self, logit: f32) -> f32 {
+        (f64::from(logit) - self.max - self.log_sum) as f32
+    }
 }

@@ -1,4 +1,4 @@
-//! From logits to a token: temperature, top-k, top-p and a counter-based generator.
+//! From logits to a token: temperature, top-k, top-p, a counter-based generator, and how likely the token was.
 
 mod logprobs;
 mod params;

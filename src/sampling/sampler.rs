@@ -5,7 +5,8 @@
 
 use std::cmp::Ordering;
 
-use super::{SamplingParams, rng};
+use super::logprobs::LogSoftmax;
+use super::{SampledToken, SamplingParams, TokenLogprobs, rng};
 
 /// How many candidates the search for the top-p cut ranks first; it tries four times as many if they do not do.
 const FIRST_RANKED: usize = 64;
@@ -60,22 +61,42 @@ impl Sampler {
         logits: &[f32],
         params: &SamplingParams,
         position: u64,
-    ) -> Result<u32, SampleError> {
+    ) -> Result<SampledToken, SampleError> {
         let max = highest(logits)?;
+        let token_id = self.choose(logits, max, params, position);
+        let logprobs =
+            params.logprobs.map(|k| Box::new(self.logprobs(logits, max, token_id, usize::from(k))));
+        Ok(SampledToken { token_id, logprobs })
+    }
+
+    fn choose(&mut self, logits: &[f32], max: f32, params: &SamplingParams, position: u64) -> u32 {
         if params.is_greedy() {
             let first = logits.iter().position(|&logit| logit == max);
-            return Ok(first.expect("the maximum is one of the logits") as u32);
+            return first.expect("the maximum is one of the logits") as u32;
         }
         let draw = rng::uniform(params.seed, params.choice_index, position);
         let softmax = Softmax { max, temperature: params.temperature };
         let limits_k = params.top_k != 0 && (params.top_k as usize) < logits.len();
         match (limits_k, params.top_p < 1.0) {
-            (false, false) => return Ok(self.draw_from_all(logits, softmax, draw)),
+            (false, false) => return self.draw_from_all(logits, softmax, draw),
             (true, _) => self.keep_top_k_then_p(logits, softmax, params),
             (false, true) => self.keep_top_p(logits, softmax, params.top_p),
         }
         let chosen = pick(&self.weights, draw);
-        Ok(self.candidates[chosen].token_id)
+        self.candidates[chosen].token_id
+    }
+
+    /// How likely `chosen` and the `k` most likely tokens are.
+    fn logprobs(&mut self, logits: &[f32], max: f32, chosen: u32, k: usize) -> TokenLogprobs {
+        let softmax = LogSoftmax::new(logits, max);
+        self.candidates.clear();
+        if k > 0 {
+            self.keep_top_k(logits, k);
+            self.candidates.sort_unstable_by(Candidate::rank);
+        }
+        let of = |candidate: &Candidate| (candidate.token_id, softmax.of(candidate.logit));
+        let top = self.candidates.iter().map(of).collect();
+        TokenLogprobs { logprob: softmax.of(logits[chosen as usize]), top }
     }
 
     /// Draws from the whole vocabulary in order of ids: nothing is ranked.

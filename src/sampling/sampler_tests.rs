@@ -7,7 +7,7 @@ fn params(temperature: f32, top_k: u32, top_p: f32) -> SamplingParams {
 }
 
 fn sample(logits: &[f32], params: &SamplingParams, position: u64) -> Result<u32, SampleError> {
-    Sampler::new().sample(logits, params, position)
+    Sampler::new().sample(logits, params, position).map(|sampled| sampled.token_id)
 }
 
 /// The kept tokens with their probabilities, by sorting everything: temperature, then top-k, then top-p.
@@ -47,7 +47,8 @@ fn chi_square(logits: &[f32], params: &SamplingParams, draws: u64) -> f64 {
     let mut counts = vec![0_u32; logits.len()];
     let mut sampler = Sampler::new();
     for position in 0..draws {
-        counts[sampler.sample(logits, params, position).expect("valid logits") as usize] += 1;
+        let sampled = sampler.sample(logits, params, position).expect("valid logits");
+        counts[sampled.token_id as usize] += 1;
     }
     let seen: u32 = expected.iter().map(|&(id, _)| counts[id as usize]).sum();
     assert_eq!(u64::from(seen), draws, "a token outside the kept set was drawn");
@@ -153,7 +154,8 @@ fn seed_choice_and_position_make_the_draw_and_nothing_else_does() {
     used.sample(&[1.0; 3000], &params(1.0, 50, 0.9), 3).expect("valid logits");
     let params = params(1.0, 20, 0.9);
     for position in 0..32 {
-        assert_eq!(used.sample(&logits, &params, position), sample(&logits, &params, position));
+        let fresh = Sampler::new().sample(&logits, &params, position);
+        assert_eq!(used.sample(&logits, &params, position), fresh);
     }
 }
 
@@ -164,7 +166,97 @@ fn a_flat_row_is_ranked_by_id_past_the_first_batch() {
     assert_eq!(kept(&logits, &params(1.0, 300, 1.0)), (0..300).collect::<Vec<_>>());
 }
 
+/// Log probabilities of all tokens, most likely first, by the definition.
+fn naive_logprobs(logits: &[f32]) -> Vec<(u32, f32)> {
+    let max = f64::from(logits.iter().copied().fold(f32::NEG_INFINITY, f32::max));
+    let mut sum = 0.0;
+    for &logit in logits {
+        sum += (f64::from(logit) - max).exp();
+    }
+    let logprob = |logit: f32| (f64::from(logit) - max - sum.ln()) as f32;
+    let mut ranked: Vec<(u32, f32)> = (0..).zip(logits.iter().copied()).collect();
+    // As numbers, not by their bits: 0 and -0 are equals.
+    ranked.sort_by(|a, b| b.1.partial_cmp(&a.1).expect("no NaN").then(a.0.cmp(&b.0)));
+    ranked.into_iter().map(|(id, logit)| (id, logprob(logit))).collect()
+}
+
+fn logprobs(logits: &[f32], params: &SamplingParams, k: u8) -> (u32, TokenLogprobs) {
+    let params = SamplingParams { logprobs: Some(k), ..params.clone() };
+    let sampled = Sampler::new().sample(logits, &params, 3).expect("valid logits");
+    (sampled.token_id, *sampled.logprobs.expect("they were asked for"))
+}
+
+#[test]
+fn log_probabilities_come_only_when_asked_for_and_change_no_token() {
+    let logits: Vec<f32> = (0..300).map(|i| (i as f32 * 0.37).sin() * 3.0).collect();
+    for params in [SamplingParams::greedy(), params(1.3, 0, 1.0), params(1.3, 40, 1.0), params(1.3, 0, 0.8)] {
+        let plain = Sampler::new().sample(&logits, &params, 3).expect("valid logits");
+        assert_eq!(plain.logprobs, None);
+        assert_eq!(logprobs(&logits, &params, 20).0, plain.token_id);
+    }
+}
+
+#[test]
+fn log_probabilities_are_of_the_row_as_it_came() {
+    let logits = [2.0_f32.ln(), 1.0_f32.ln(), 5.0_f32.ln()];
+    // Neither temperature nor cuts show: 5 of 8 parts, 2 of 8.
+    let (token_id, cold) = logprobs(&logits, &params(0.1, 1, 0.5), 2);
+    assert_eq!(token_id, 2);
+    assert!((cold.logprob - 0.625_f32.ln()).abs() < 1e-6, "{cold:?}");
+    assert_eq!(cold.top.iter().map(|&(id, _)| id).collect::<Vec<_>>(), [2, 0]);
+    assert!((cold.top[1].1 - 0.25_f32.ln()).abs() < 1e-6, "{cold:?}");
+    assert_eq!(logprobs(&logits, &params(5.0, 0, 1.0), 2).1.top, cold.top);
+}
+
+#[test]
+fn a_chosen_token_beyond_the_top_still_has_its_log_probability() {
+    let logits = [1.0, 3.0, 2.0];
+    let draws = |position| {
+        let params = SamplingParams { logprobs: Some(1), ..params(4.0, 0, 1.0) };
+        Sampler::new().sample(&logits, &params, position).expect("valid logits")
+    };
+    let unlikely = (0..100).map(draws).find(|sampled| sampled.token_id == 0).expect("one in five draws");
+    let logprobs = unlikely.logprobs.expect("they were asked for");
+    let naive = naive_logprobs(&logits);
+    assert_eq!((logprobs.logprob, logprobs.top), (naive[2].1, vec![naive[0]]));
+}
+
+#[test]
+fn a_masked_token_has_the_log_probability_of_what_cannot_be() {
+    let masked = f32::NEG_INFINITY;
+    let (_, logprobs) = logprobs(&[masked, 0.5, masked, 0.5], &SamplingParams::greedy(), 4);
+    let half = 0.5_f32.ln();
+    assert_eq!(
+        logprobs,
+        TokenLogprobs { logprob: half, top: vec![(1, half), (3, half), (0, masked), (2, masked)] }
+    );
+}
+
+#[test]
+fn a_certain_token_has_log_probability_zero_however_large_its_logit() {
+    let (_, logprobs) = logprobs(&[-3e38, 3e38, 0.0], &SamplingParams::greedy(), 1);
+    assert_eq!(logprobs, TokenLogprobs { logprob: 0.0, top: vec![(1, 0.0)] });
+}
+
 proptest! {
+    #[test]
+    fn log_probabilities_are_the_naive_ones_to_the_bit(
+        logits in prop::collection::vec(
+            prop_oneof![9 => (-40_i32..40).prop_map(|x| x as f32 / 8.0), 1 => Just(f32::NEG_INFINITY)],
+            1..300,
+        ),
+        k in 0_u8..=20,
+        temperature in prop_oneof![Just(0.0_f32), 0.1_f32..3.0],
+    ) {
+        prop_assume!(logits.iter().any(|logit| logit.is_finite()));
+        let (token_id, logprobs) = logprobs(&logits, &params(temperature, 0, 1.0), k);
+        let naive = naive_logprobs(&logits);
+        let of_chosen = naive.iter().find(|&&(id, _)| id == token_id).expect("all are there").1;
+        prop_assert_eq!(logprobs.logprob.to_bits(), of_chosen.to_bits());
+        let first: Vec<_> = naive.into_iter().take(usize::from(k)).collect();
+        prop_assert_eq!(logprobs.top, first);
+    }
+
     #[test]
     fn the_kept_set_is_the_naive_one(
         // Few distinct values, so that ties are common.

@@ -8,9 +8,10 @@ use std::time::Duration;
 
 use maru::engine::{
     AdmissionError, Engine, EngineConfig, FakeRunner, FinishReason, NewSequence, Overload, SequenceError,
-    StartError, SubmitError, TokenEvent, TokenStream,
+    Speed, StartError, SubmitError, TokenEvent, TokenStream,
 };
 use maru::model::KvCapacity;
+use maru::sampling::{SampledToken, Sampler, SamplingParams};
 use maru::telemetry::{CacheInfo, Metrics};
 
 use crate::dice::Dice;
@@ -63,6 +64,27 @@ async fn sixty_four_streams_at_once_each_read_what_they_would_alone() {
     assert_eq!(rig.metrics.generation_tokens.get(), num_generated as u64);
     assert_eq!(rig.metrics.engine_healthy.get(), 1);
     assert_eq!(rig.aborted(), [0, 0, 0, 0]);
+}
+
+#[tokio::test]
+async fn log_probabilities_come_with_the_tokens_of_those_who_ask() {
+    let rig = Rig::free(config());
+    let plain = sequence(5, 12, 1);
+    let sampling = SamplingParams { logprobs: Some(2), ..plain.sampling.clone() };
+    let asking = NewSequence { sampling, ..plain.clone() };
+    let (mut with, mut without) = (rig.submit(&asking), rig.submit(&plain));
+    let mut known = asking.prompt.to_vec();
+    while let Some(event) = with.next().await {
+        let TokenEvent::Token { token_id, logprobs } = event else { continue };
+        let logits = FakeRunner::logits_after(&known, VOCAB_SIZE);
+        let alone = Sampler::new().sample(&logits, &asking.sampling, known.len() as u64);
+        assert_eq!(alone, Ok(SampledToken { token_id, logprobs }));
+        known.push(token_id);
+    }
+    assert_eq!(known.len(), 5 + 12);
+    while let Some(event) = without.next().await {
+        assert!(!matches!(event, TokenEvent::Token { logprobs: Some(_), .. }), "{event:?}");
+    }
 }
 
 #[tokio::test]
@@ -123,6 +145,7 @@ async fn departures_are_noticed_though_the_command_queue_was_full() {
     rig.open();
     rig.await_idle();
     eventually("all are counted", || rig.aborted().iter().sum::<u64>() == 3);
+    assert_eq!(rig.aborted(), [2, 1, 0, 0], "before the next step, not when there is something to send");
 }
 
 #[tokio::test]
@@ -354,6 +377,54 @@ async fn a_full_queue_refuses_with_numbers_and_takes_again_when_there_is_room() 
         assert_eq!(read(stream).await.1, LENGTH);
     }
     assert_eq!(read(&mut rig.submit(&sequence(3, 5, 4))).await.1, LENGTH);
+}
+
+#[tokio::test]
+async fn who_waited_too_long_is_given_up_and_who_runs_is_not() {
+    let mut rig = Rig::new(EngineConfig { max_num_seqs: 1, max_queue_time_ms: 1_000, ..config() });
+    let long = sequence(3, 40, 1);
+    let mut running = rig.submit(&long);
+    let pulse = rig.handle.pulse();
+    eventually("the first one left the queue", || pulse.num_waiting() == 0);
+    let mut waiting = rig.submit(&sequence(9, 5, 2));
+    assert_eq!((pulse.num_waiting(), pulse.num_waiting_tokens()), (1, 9));
+    std::thread::sleep(Duration::from_millis(1_001));
+    rig.act(Act::Go);
+    let (tokens, last) = read(&mut waiting).await;
+    let TokenEvent::Failed { error: SequenceError::QueueTimeout { waited_ms, max_ms, retry_after_ms } } =
+        last
+    else {
+        panic!("{last:?}")
+    };
+    assert!(
+        tokens.is_empty() && waited_ms > 1_000 && max_ms == 1_000 && retry_after_ms == 1_000,
+        "{waited_ms}"
+    );
+    assert_eq!((pulse.num_waiting(), pulse.num_waiting_tokens()), (0, 0));
+    rig.open();
+    assert_eq!(read(&mut running).await, (oracle::expect(&long, VOCAB_SIZE).tokens, LENGTH));
+    rig.await_idle();
+    let rejected = rig.metrics.rejected.with_label_values(&["queue_timeout"]).get();
+    assert_eq!((rejected, rig.failed("queue_timeout")), (1, 1));
+}
+
+#[tokio::test]
+async fn the_speed_is_known_once_sequences_have_ended_while_others_waited() {
+    let rig = Rig::free(EngineConfig { max_num_seqs: 2, ..config() });
+    assert_eq!(rig.handle.pulse().speed(), Speed::default());
+    let mut streams: Vec<_> = (0..40).map(|i| rig.submit(&sequence(9, 5, i))).collect();
+    for stream in &mut streams {
+        assert_eq!(read(stream).await.1, LENGTH);
+    }
+    rig.await_idle();
+    let speed = rig.handle.pulse().speed();
+    assert!(speed.ends_per_s > 0.0 && speed.prompt_tokens_per_s > 0.0, "{speed:?}");
+    // Thirteen computed tokens lie in four blocks of four.
+    let blocks_per_end = speed.freed_blocks_per_s / speed.ends_per_s;
+    assert!((3.0..=4.0).contains(&blocks_per_end), "{speed:?}");
+    rig.await_idle();
+    assert_eq!(rig.metrics.expected_queue_time.get(), 0.0, "nobody waits");
+    assert_eq!(rig.metrics.num_queue_tokens.get(), 0);
 }
 
 #[tokio::test]

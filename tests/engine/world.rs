@@ -309,7 +309,7 @@ impl World {
                     tracked.disturbed = Some(SequenceError::InvalidLogits);
                 }
             }
-            let result = self.sampler.sample(&logits, sequence.sampling(), position);
+            let result = self.sampler.sample(&logits, sequence.sampling(), position).map(|t| t.token_id);
             ensure!(
                 result.is_err() == is_invalid && result != Err(SampleError::NoCandidate),
                 "{:?} got {result:?}",

@@ -108,6 +108,17 @@ impl KvBlocks {
         self.groups.iter().map(most).sum()
     }
 
+    /// The longest sequence of at most `limit` tokens that the empty pool holds.
+    pub(in crate::engine) fn longest(&self, limit: usize) -> usize {
+        let (mut fits, mut beyond) = (0, limit + 1);
+        while beyond - fits > 1 {
+            let middle = fits + (beyond - fits) / 2;
+            let is_held = self.most_held(middle) <= self.pool.num_total();
+            if is_held { fits = middle } else { beyond = middle }
+        }
+        fits
+    }
+
     /// What a new sequence holds.
     pub(in crate::engine) fn sequence(&self, salt: &[u8]) -> SequenceBlocks {
         let keys = self.cache.iter().map(|cache| cache.hasher().root(salt)).collect();

@@ -105,6 +105,11 @@ impl Scheduler {
         self.max_prefill_tokens = max_tokens.max(1);
     }
 
+    /// The longest sequence of at most `limit` tokens that can ever run.
+    pub fn longest(&self, limit: usize) -> usize {
+        self.kv.longest(limit)
+    }
+
     /// Queues a sequence.
     ///
     /// # Errors
