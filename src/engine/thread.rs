@@ -49,6 +49,10 @@ impl Engine {
             return Err(StartError::InvalidConfig { faults });
         }
         let (capacity, groups) = (runner.kv_capacity(), runner.kv_groups());
+        let (num_blocks, block_size) = (capacity.num_blocks, capacity.block_size);
+        if num_blocks == 0 || block_size == 0 {
+            return Err(StartError::NoKvCache { num_blocks, block_size });
+        }
         let num_groups = groups.len();
         let scheduler = Scheduler::new(SchedulerConfig {
             limits: StepLimits::from(config),
@@ -59,7 +63,6 @@ impl Engine {
         });
         let longest = scheduler.longest(max_model_len);
         if longest == 0 {
-            let (num_blocks, block_size) = (capacity.num_blocks, capacity.block_size);
             return Err(StartError::NoKvCache { num_blocks, block_size });
         }
         let limits = EngineLimits {
