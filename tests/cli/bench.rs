@@ -1,7 +1,8 @@
 //! `maru bench` from outside: against a stand-in of a server, and on the engine with the demo model.
 
 use std::path::PathBuf;
-use std::process::Output;
+use std::process::{Command, Output, Stdio};
+use std::time::Duration;
 
 use serde_json::Value;
 use tempfile::TempDir;
@@ -47,9 +48,10 @@ fn a_sweep_reports_every_load_as_table_json_and_plot() {
     assert!(output.status.success(), "{}", stderr(&output));
     assert_eq!(report["tool"], "maru bench serve");
     assert_eq!((&report["target"]["model"], &report["settings"]["seed"]), (&MODEL.into(), &5.into()));
+    let docs = include_str!("../../docs/benchmarking.md");
     let points = report["points"].as_array().expect("points");
     assert_eq!(points.len(), 2);
-    for (point, streams) in points.iter().zip([1.0, 3.0]) {
+    for (point, streams) in points.iter().zip([1, 3]) {
         assert_eq!(
             (&point["load"]["kind"], &point["load"]["value"]),
             (&"concurrency".into(), &streams.into())
@@ -64,20 +66,10 @@ fn a_sweep_reports_every_load_as_table_json_and_plot() {
         assert!((127.0..=129.0).contains(&prompt), "the stand-in counts 128 tokens: {prompt}");
         assert_eq!(point["lengths"].as_array().map(Vec::len), Some(6));
         assert_eq!(point["goodput"]["share"], 1.0);
-        for field in [
-            "window_s",
-            "interrupted",
-            "requests_per_s",
-            "prompt_tokens_per_s",
-            "output_tokens_per_s",
-            "cached_tokens",
-            "tpot_ms",
-            "send_lag_ms",
-            "refusals",
-            "failures",
-            "long_prompt",
-        ] {
-            assert!(point.get(field).is_some(), "{field}");
+        let fields = point.as_object().expect("an object").keys();
+        assert_eq!(fields.len(), 21);
+        for field in fields {
+            assert!(docs.contains(&format!("`{field}`")), "docs/benchmarking.md explains {field}");
         }
         let percentiles = point["ttft_ms"].as_object().expect("an object");
         assert_eq!(percentiles.keys().collect::<Vec<_>>(), ["count", "mean", "p50", "p90", "p99", "max"]);
@@ -119,8 +111,8 @@ fn conversations_go_on_with_the_real_answers_behind_a_shared_prefix() {
     let arguments =
         ["--concurrency", "1", "--num-requests", "4", "--turns", "2", "--shared-prefix-tokens", "30"];
     bench(&server, &[&arguments[..], &["--prompt-tokens", "20", "--ignore-eos"]].concat());
-    // The first two are the probes of the tokens' cost.
-    let seen = &server.seen()[2..];
+    // The first three are the probes of the tokens' cost.
+    let seen = &server.seen()[3..];
     let text =
         |request: &Value, i: usize| request["messages"][i]["content"].as_str().expect("text").to_owned();
     assert_eq!(seen.len(), 4);
@@ -251,6 +243,29 @@ fn what_stands_in_the_way_is_said_with_a_hint() {
 }
 
 #[test]
+fn ctrl_c_ends_the_sweep_and_reports_what_was_answered() {
+    let server = StandIn::start(usage());
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let (url, json) = (server.url(), file(&folder, "report.json"));
+    let arguments = ["bench", "serve", "--url", &url, "--duration", "1h", "--warm-up", "0", "--json", &json];
+    let child = maru(&arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts");
+    // The probes are answered, and the first load is well under way.
+    while server.seen().len() < 20 {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    let status =
+        Command::new("kill").args(["-s", "INT", &child.id().to_string()]).status().expect("kill runs");
+    assert!(status.success());
+    let output = child.wait_with_output().expect("it ends");
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert!(stdout(&output).contains("1 stream: interrupted after"), "{}", stdout(&output));
+    let report: Value = serde_json::from_slice(&std::fs::read(&json).expect("written")).expect("JSON");
+    let points = report["points"].as_array().expect("points");
+    assert_eq!((points.len(), &points[0]["interrupted"]), (1, &true.into()));
+    assert!(points[0]["requests"]["completed"].as_u64().is_some_and(|count| count >= 15), "{}", points[0]);
+}
+
+#[test]
 fn if_nothing_was_answered_the_table_stands_and_the_exit_code_is_1() {
     let server = StandIn::start(Behaviour { refuse: Some((1, 503)), ..usage() });
     let Bench { output, report, .. } = bench(&server, &["--concurrency", "1", "--num-requests", "2"]);
@@ -264,7 +279,7 @@ fn the_engine_repeats_the_lengths_of_a_report_and_compares() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let (from, to) = (file(&folder, "serve.json"), file(&folder, "engine.json"));
     let report = serde_json::json!({ "points": [{
-        "load": { "kind": "concurrency", "value": 2.0 },
+        "load": { "kind": "concurrency", "value": 2 },
         "output_tokens_per_s": 1.0,
         "lengths": [[9, 4], [5, 3]],
     }] });

@@ -109,11 +109,13 @@ impl Target for ChatTarget {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::bench::prompts::probes;
 
     const ID: ConversationId = ConversationId { point: 0, purpose: Purpose::Measured, number: 0 };
 
     fn script(file: Vec<FilePrompt>) -> Script {
-        let cost = TokenCost::through((0, 10), (100, 110)).expect("a cost");
+        let [first, second, whole] = probes().map(|probe| probe.split(' ').count() as u32 + 10);
+        let cost = TokenCost::measured([first, second, whole]).expect("a cost");
         Script {
             seed: 1,
             prompt_tokens: Length::Fixed(30),

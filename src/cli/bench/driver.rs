@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 
@@ -65,8 +66,12 @@ pub(super) struct Run {
     pub(super) interrupted: bool,
 }
 
-/// Puts the plan's load on the target and waits until everything has been answered.
-pub(super) async fn drive<T: Target>(target: Arc<T>, plan: Plan, live: Arc<Live>) -> Run {
+/// Puts the plan's load on the target and waits until everything has been answered; Ctrl-C cuts it short.
+///
+/// # Errors
+/// If the system lets no signal be received.
+pub(super) async fn drive<T: Target>(target: Arc<T>, plan: Plan, live: Arc<Live>) -> std::io::Result<Run> {
+    let mut interrupts = signal(SignalKind::interrupt())?;
     let (sender, mut receiver) = mpsc::unbounded_channel();
     let (load, extent) = (plan.load, plan.extent);
     let drive = Arc::new(Drive {
@@ -96,7 +101,6 @@ pub(super) async fn drive<T: Target>(target: Arc<T>, plan: Plan, live: Arc<Live>
     drop(drive);
     let mut run =
         Run { load, records: Vec::new(), long_prompt: None, window: Duration::ZERO, interrupted: false };
-    let mut interrupt = std::pin::pin!(interrupt());
     loop {
         tokio::select! {
             received = receiver.recv() => match received {
@@ -104,7 +108,7 @@ pub(super) async fn drive<T: Target>(target: Arc<T>, plan: Plan, live: Arc<Live>
                 Some((_, record)) => run.records.push(record),
                 None => break,
             },
-            () = &mut interrupt, if !run.interrupted => {
+            _ = interrupts.recv(), if !run.interrupted => {
                 run.interrupted = true;
                 tasks.abort_all();
             }
@@ -122,14 +126,7 @@ pub(super) async fn drive<T: Target>(target: Arc<T>, plan: Plan, live: Arc<Live>
         Extent::Time(time) => time,
         Extent::Requests(_) => run.records.iter().map(|record| record.end).max().unwrap_or_default(),
     };
-    run
-}
-
-/// Ready on Ctrl-C; never if that cannot be received.
-async fn interrupt() {
-    if tokio::signal::ctrl_c().await.is_err() {
-        std::future::pending::<()>().await;
-    }
+    Ok(run)
 }
 
 /// One load while it runs.

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, ensure};
 use serde::Deserialize;
 use tokio::runtime::Runtime;
 
@@ -57,30 +57,18 @@ pub(super) fn run(args: &EngineBenchArgs) -> anyhow::Result<()> {
     report.publish(&args.load)
 }
 
-/// One load of a report over HTTP.
-#[derive(Debug, Clone, PartialEq)]
+/// A report over HTTP, as far as it is read.
+#[derive(Deserialize)]
+struct OtherReport {
+    points: Vec<OtherPoint>,
+}
+
+/// One load of it.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
 struct OtherPoint {
     load: Load,
     output_tokens_per_s: f64,
     lengths: Vec<(u32, u32)>,
-}
-
-#[derive(Deserialize)]
-struct WrittenReport {
-    points: Vec<WrittenPoint>,
-}
-
-#[derive(Deserialize)]
-struct WrittenPoint {
-    load: WrittenLoad,
-    output_tokens_per_s: f64,
-    lengths: Vec<(u32, u32)>,
-}
-
-#[derive(Deserialize)]
-struct WrittenLoad {
-    kind: String,
-    value: f64,
 }
 
 fn read_report(path: &Path) -> anyhow::Result<Vec<OtherPoint>> {
@@ -89,31 +77,20 @@ fn read_report(path: &Path) -> anyhow::Result<Vec<OtherPoint>> {
 }
 
 fn parse_report(text: &str) -> anyhow::Result<Vec<OtherPoint>> {
-    let report: WrittenReport =
+    let mut report: OtherReport =
         serde_json::from_str(text).context("expected a report that `maru bench serve --json` wrote")?;
     ensure!(!report.points.is_empty(), "the report holds no load");
-    report.points.into_iter().map(OtherPoint::try_from).collect()
-}
-
-impl TryFrom<WrittenPoint> for OtherPoint {
-    type Error = anyhow::Error;
-
-    fn try_from(point: WrittenPoint) -> anyhow::Result<Self> {
-        let WrittenPoint { load, output_tokens_per_s, lengths } = point;
-        let load = match (load.kind.as_str(), load.value) {
-            ("concurrency", value) if value >= 1.0 => Load::Concurrency(value as u32),
-            ("rate", value) if value > 0.0 => Load::Rate(value),
-            (kind, value) => bail!("the report holds an unknown load: {kind} {value}"),
-        };
+    for OtherPoint { load, lengths, .. } in &mut report.points {
+        ensure!(load.value() > 0.0, "the report holds a load of {load}");
         ensure!(!lengths.is_empty(), "the report holds a load of {load} without an answered request");
         ensure!(
             lengths.iter().all(|(prompt, _)| *prompt > 0),
             "the report does not know the lengths of its prompts: the server did not count them"
         );
         // An answer that ended at once still took the step that found its end.
-        let lengths = lengths.into_iter().map(|(prompt, output)| (prompt, output.max(1))).collect();
-        Ok(Self { load, output_tokens_per_s, lengths })
+        lengths.iter_mut().for_each(|(_, output)| *output = (*output).max(1));
     }
+    Ok(report.points)
 }
 
 fn compare(other: &OtherPoint, point: &PointReport) -> Comparison {
@@ -132,7 +109,7 @@ mod tests {
     #[test]
     fn a_report_gives_back_its_loads_and_lengths() {
         let text = r#"{"tool":"x","points":[
-            {"load":{"kind":"concurrency","value":16.0},"output_tokens_per_s":800.5,"lengths":[[128,64],[100,0]]},
+            {"load":{"kind":"concurrency","value":16},"output_tokens_per_s":800.5,"lengths":[[128,64],[100,0]]},
             {"load":{"kind":"rate","value":2.5},"output_tokens_per_s":80.0,"lengths":[[1,1]]}]}"#;
         let points = parse_report(text).expect("a report");
         let first = OtherPoint {
@@ -145,6 +122,14 @@ mod tests {
         for (text, fault) in [
             (r#"{"points":[]}"#, "no load"),
             ("[]", "expected a report"),
+            (
+                r#"{"points":[{"load":{"kind":"speed","value":1},"output_tokens_per_s":0,"lengths":[[1,1]]}]}"#,
+                "expected",
+            ),
+            (
+                r#"{"points":[{"load":{"kind":"rate","value":0},"output_tokens_per_s":0,"lengths":[[1,1]]}]}"#,
+                "a load of 0",
+            ),
             (
                 r#"{"points":[{"load":{"kind":"rate","value":1},"output_tokens_per_s":0,"lengths":[]}]}"#,
                 "answered",

@@ -3,10 +3,13 @@
 use std::fmt;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::dice::{ConversationId, Dice, Purpose};
 
-/// One load of a sweep.
-#[derive(Debug, Clone, Copy, PartialEq)]
+/// One load of a sweep; in reports its kind and its value.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", content = "value", rename_all = "lowercase")]
 pub(super) enum Load {
     /// A closed loop: so many streams, each with its next request once the last is answered.
     Concurrency(u32),
@@ -15,15 +18,7 @@ pub(super) enum Load {
 }
 
 impl Load {
-    /// The axis that the load lies on, as JSON and the plot name it.
-    pub(super) fn kind(self) -> &'static str {
-        match self {
-            Load::Concurrency(_) => "concurrency",
-            Load::Rate(_) => "rate",
-        }
-    }
-
-    /// Its place on that axis.
+    /// Streams, or requests per second.
     pub(super) fn value(self) -> f64 {
         match self {
             Load::Concurrency(streams) => f64::from(streams),

@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use super::load::Load;
 use super::percentiles::Percentiles;
 use super::summary::PointReport;
 use super::table::short;
@@ -14,8 +15,8 @@ const TOP: f64 = 64.0;
 const MARGIN: [f64; 4] = [64.0, 48.0, 20.0, 48.0];
 /// Values further apart than this factor are drawn on a logarithmic axis.
 const LOG_FROM: f64 = 20.0;
-/// Letters of the title that fit the width.
-const TITLE_LETTERS: usize = 150;
+/// Letters of a line of the title that fit the width.
+const TITLE_LETTERS: usize = 125;
 
 /// Colours: plain rules first, for programs that know nothing of dark ground.
 const STYLE: &str = "\
@@ -34,6 +35,8 @@ struct Series {
 struct Chart {
     name: &'static str,
     unit: &'static str,
+    /// Whether small values matter as much as large ones, so that the axis may be logarithmic.
+    may_be_log: bool,
     series: Vec<Series>,
 }
 
@@ -48,11 +51,11 @@ struct Axis {
 
 /// The drawing of a sweep.
 pub(super) fn svg(title: &str, points: &[PointReport]) -> String {
-    let is_rate = points.first().is_some_and(|point| point.load.kind == "rate");
+    let is_rate = points.first().is_some_and(|point| matches!(point.load, Load::Rate(_)));
     let load_name = if is_rate { "offered load, requests/s" } else { "concurrency, streams" };
     let mut loads: Vec<&PointReport> = points.iter().collect();
-    loads.sort_by(|a, b| a.load.value.total_cmp(&b.load.value));
-    let x_values: Vec<f64> = loads.iter().map(|point| point.load.value).collect();
+    loads.sort_by(|a, b| a.load.value().total_cmp(&b.load.value()));
+    let x_values: Vec<f64> = loads.iter().map(|point| point.load.value()).collect();
     let mut drawing = String::new();
     let _ = write!(
         drawing,
@@ -61,7 +64,9 @@ pub(super) fn svg(title: &str, points: &[PointReport]) -> String {
          <rect class=\"ground\" width=\"{WIDTH}\" height=\"{HEIGHT}\"/>",
         escaped(title)
     );
-    text(&mut drawing, "text title", 16.0, 28.0, "start", &cut(title));
+    let (what, how) = title.split_once(" · ").unwrap_or((title, ""));
+    text(&mut drawing, "text title name", 16.0, 26.0, "start", &cut(what));
+    text(&mut drawing, "text", 16.0, 46.0, "start", &cut(how));
     for (i, chart) in charts(&loads).iter().enumerate() {
         let (column, row) = ((i % 2) as f64, (i / 2) as f64);
         let (width, height) = (WIDTH / 2.0, (HEIGHT - TOP) / 2.0);
@@ -78,7 +83,7 @@ fn charts(loads: &[&PointReport]) -> Vec<Chart> {
             Series { name, values }
         };
         let series = vec![series("p50", |p| p.p50), series("p90", |p| p.p90), series("p99", |p| p.p99)];
-        Chart { name, unit, series }
+        Chart { name, unit, may_be_log: true, series }
     };
     let mut throughput = vec![Series {
         name: "all",
@@ -92,7 +97,7 @@ fn charts(loads: &[&PointReport]) -> Vec<Chart> {
         latency("Time to first token", "ms", 1.0, |point| point.ttft_ms),
         latency("Time between tokens", "ms", 1.0, |point| point.itl_ms),
         latency("End to end", "s", 1e-3, |point| point.e2e_ms),
-        Chart { name: "Output", unit: "tokens/s", series: throughput },
+        Chart { name: "Output", unit: "tokens/s", may_be_log: false, series: throughput },
     ]
 }
 
@@ -109,7 +114,7 @@ fn draw(
     let (top, bottom) = (y0 + top, y0 + height - bottom);
     let values: Vec<f64> =
         chart.series.iter().flat_map(|series| series.values.iter().copied().flatten()).collect();
-    let y_axis = Axis::of_values(&values);
+    let y_axis = Axis::of_values(&values, chart.may_be_log);
     let x_axis = Axis::of_loads(loads);
     let x = |value: f64| left + x_axis.place(value) * (right - left);
     let y = |value: f64| bottom - y_axis.place(value) * (bottom - top);
@@ -164,14 +169,14 @@ fn draw_series<'a>(
 }
 
 impl Axis {
-    /// An axis for values: from 0, or logarithmic if they lie far apart.
-    fn of_values(values: &[f64]) -> Self {
+    /// An axis for values: from 0, or logarithmic if it may be and they lie far apart.
+    fn of_values(values: &[f64], may_be_log: bool) -> Self {
         let positive = || values.iter().copied().filter(|value| *value > 0.0);
         let (least, most) = (positive().fold(f64::INFINITY, f64::min), positive().fold(0.0, f64::max));
         if most == 0.0 {
             return Self { is_log: false, low: 0.0, high: 1.0, ticks: vec![0.0, 1.0] };
         }
-        if most / least >= LOG_FROM {
+        if may_be_log && most / least >= LOG_FROM {
             let decades = (least.log10().floor() as i32)..=(most.log10().ceil() as i32);
             let ticks: Vec<f64> = decades.map(|decade| 10_f64.powi(decade)).collect();
             return Self { is_log: true, low: ticks[0], high: ticks[ticks.len() - 1], ticks };
@@ -255,7 +260,7 @@ mod tests {
 
     #[test]
     fn values_near_each_other_start_at_zero_with_round_ticks() {
-        let axis = Axis::of_values(&[130.0, 300.0, 870.0]);
+        let axis = Axis::of_values(&[130.0, 300.0, 870.0], true);
         assert_eq!((axis.is_log, axis.low, axis.high), (false, 0.0, 1000.0));
         assert_eq!(axis.ticks, [0.0, 500.0, 1000.0]);
         assert_eq!(axis.place(250.0), 0.25);
@@ -263,16 +268,17 @@ mod tests {
 
     #[test]
     fn values_far_apart_are_drawn_by_decades() {
-        let axis = Axis::of_values(&[3.0, 700.0]);
+        let axis = Axis::of_values(&[3.0, 700.0], true);
         assert_eq!((axis.is_log, axis.ticks.clone()), (true, vec![1.0, 10.0, 100.0, 1000.0]));
         assert!((axis.place(10.0) - 1.0 / 3.0).abs() < 1e-12);
         assert_eq!(axis.place(0.0), 0.0);
+        assert!(!Axis::of_values(&[3.0, 700.0], false).is_log);
     }
 
     #[test]
     fn no_value_and_one_load_still_have_axes() {
-        assert_eq!(Axis::of_values(&[]).ticks, [0.0, 1.0]);
-        assert_eq!(Axis::of_values(&[0.0]).ticks, [0.0, 1.0]);
+        assert_eq!(Axis::of_values(&[], true).ticks, [0.0, 1.0]);
+        assert_eq!(Axis::of_values(&[0.0], true).ticks, [0.0, 1.0]);
         assert_eq!(Axis::of_loads(&[4.0]).place(4.0), 0.5);
         assert_eq!(Axis::of_loads(&[]).ticks, [0.0; 0]);
     }

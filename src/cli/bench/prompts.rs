@@ -31,7 +31,14 @@ pub(super) fn words(dice: &mut Dice, count: usize) -> String {
     drawn.join(" ")
 }
 
-/// What a message costs in tokens, by two measurements.
+/// The first half of the list, the second, and the whole: what they cost tells what any words cost.
+pub(super) fn probes() -> [String; 3] {
+    let words: Vec<&str> = WORDS.split_whitespace().collect();
+    let (first, second) = words.split_at(words.len() / 2);
+    [first, second, &words].map(|words| words.join(" "))
+}
+
+/// What a message costs in tokens.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct TokenCost {
     /// Tokens of a message without words: the chat template's.
@@ -44,12 +51,13 @@ impl TokenCost {
     /// For servers that count no tokens: about right for the vocabularies of today.
     pub(super) const GUESS: Self = Self { overhead: 10.0, per_word: 1.2 };
 
-    /// The cost that gives `small.1` tokens for `small.0` words, and `large.1` for `large.0`; none if no cost does.
-    pub(super) fn through(small: (usize, u32), large: (usize, u32)) -> Option<Self> {
-        let per_word = (f64::from(large.1) - f64::from(small.1)) / (large.0 as f64 - small.0 as f64);
-        let overhead = f64::from(small.1) - per_word * small.0 as f64;
+    /// The cost that explains what the server counted for the three messages of [`probes`]; none if no cost does.
+    /// The halves pay the template twice and the whole once; and the mean over the list is that of words drawn from it.
+    pub(super) fn measured([first, second, whole]: [u32; 3]) -> Option<Self> {
+        let overhead = f64::from(first) + f64::from(second) - f64::from(whole);
+        let per_word = (f64::from(whole) - overhead) / WORDS.split_whitespace().count() as f64;
         // Less than a token in ten words means that the server counts something else.
-        (per_word.is_finite() && per_word > 0.1).then_some(Self { overhead: overhead.max(0.0), per_word })
+        (per_word > 0.1).then_some(Self { overhead: overhead.max(0.0), per_word })
     }
 
     /// Words of a message of about `num_tokens` tokens with all that the template adds; at least one.
@@ -117,12 +125,16 @@ mod tests {
     }
 
     #[test]
-    fn two_measurements_give_the_cost_of_a_word() {
-        let cost = TokenCost::through((10, 27), (110, 177)).expect("a cost");
-        assert_eq!(cost, TokenCost { overhead: 12.0, per_word: 1.5 });
-        assert_eq!(cost.num_words(162), 100);
+    fn three_measurements_give_the_cost_of_a_word() {
+        // A token for every two letters begun, and a template of 12 tokens.
+        let count = |text: &str| text.split(' ').map(|word| word.len().div_ceil(2)).sum::<usize>() + 12;
+        let counts = probes().map(|probe| u32::try_from(count(&probe)).expect("small"));
+        let cost = TokenCost::measured(counts).expect("a cost");
+        assert_eq!(cost.overhead, 12.0);
+        let text = words(&mut dice(1), cost.num_words(10_000));
+        assert!((9_800..10_200).contains(&count(&text)), "{}", count(&text));
         assert_eq!(cost.num_words(3), 1, "less than the template needs is one word");
-        assert_eq!(TokenCost::through((10, 5), (110, 5)), None, "a server that always says the same");
+        assert_eq!(TokenCost::measured([5, 5, 5]), None, "a server that always says the same");
     }
 
     #[test]

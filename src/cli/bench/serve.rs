@@ -9,15 +9,11 @@ use tokio::runtime::Runtime;
 use super::args::ServeBenchArgs;
 use super::chat::{ChatClient, model_names};
 use super::chat_target::{ChatTarget, Script};
-use super::dice::{ConversationId, Dice, Purpose};
 use super::http::HttpClient;
-use super::prompts::{TokenCost, read_file, words};
+use super::prompts::{TokenCost, probes, read_file};
 use super::report::{Report, Settings, TargetReport};
 use super::sweep::sweep;
 use crate::config::Environment;
-
-/// Words of the two probes that tell what a word costs: few enough for any context, enough for a good mean.
-const PROBE_WORDS: [usize; 2] = [16, 272];
 
 /// Puts the loads on the server and reports.
 pub(super) fn run(args: &ServeBenchArgs) -> anyhow::Result<()> {
@@ -38,7 +34,7 @@ async fn bench(args: &ServeBenchArgs) -> anyhow::Result<()> {
     };
     // Only the length of words has to be known.
     let cost = if file.is_empty() || args.load.turns > 1 || args.load.long_prompt.is_some() {
-        calibrate(&client, seed).await?
+        calibrate(&client).await?
     } else {
         TokenCost::GUESS
     };
@@ -96,21 +92,13 @@ async fn choose_model(args: &ServeBenchArgs, http: &HttpClient) -> anyhow::Resul
 }
 
 /// Measures what words cost.
-async fn calibrate(client: &ChatClient, seed: u64) -> anyhow::Result<TokenCost> {
-    let mut measured = Vec::new();
-    for (i, num_words) in (1..).zip(PROBE_WORDS) {
-        let id = ConversationId { point: 0, purpose: Purpose::SharedPrefix, number: i };
-        let content = words(&mut Dice::new(seed, id), num_words);
-        let messages: [Value; 1] = [json!({ "role": "user", "content": content })];
-        if let Some(count) = client.count_prompt_tokens(&messages).await? {
-            measured.push((num_words, count));
-        }
+async fn calibrate(client: &ChatClient) -> anyhow::Result<TokenCost> {
+    let mut counts = [0; 3];
+    for (count, probe) in counts.iter_mut().zip(probes()) {
+        let messages: [Value; 1] = [json!({ "role": "user", "content": probe })];
+        *count = client.count_prompt_tokens(&messages).await?.unwrap_or(0);
     }
-    let cost = match measured[..] {
-        [small, large] => TokenCost::through(small, large),
-        _ => None,
-    };
-    Ok(cost.unwrap_or_else(|| {
+    Ok(TokenCost::measured(counts).unwrap_or_else(|| {
         eprintln!("maru: the server does not count prompt tokens: the lengths of prompts are guessed");
         TokenCost::GUESS
     }))

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::driver::Run;
+use super::load::Load;
 use super::percentiles::Percentiles;
 use super::record::{Outcome, Record};
 use super::slo::Slo;
@@ -13,7 +14,7 @@ use super::slo::Slo;
 #[derive(Debug, Clone, Serialize)]
 pub(super) struct PointReport {
     /// What was put on.
-    pub(super) load: LoadReport,
+    pub(super) load: Load,
     /// Length of the window in seconds.
     pub(super) window_s: f64,
     /// Whether the user cut it short.
@@ -54,15 +55,6 @@ pub(super) struct PointReport {
     pub(super) long_prompt: Option<Disturbance>,
     /// Prompt and output tokens of each answered request, in the order of their starts.
     pub(super) lengths: Vec<(u32, u32)>,
-}
-
-/// The load as it was asked for.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-pub(super) struct LoadReport {
-    /// `concurrency` or `rate`.
-    pub(super) kind: &'static str,
-    /// Streams, or requests per second.
-    pub(super) value: f64,
 }
 
 /// Requests by what became of them.
@@ -168,7 +160,7 @@ impl PointReport {
         let refusals = Refusals::of(&run.records);
         let failures = failures(&run.records);
         Self {
-            load: LoadReport { kind: run.load.kind(), value: run.load.value() },
+            load: run.load,
             window_s: window.as_secs_f64(),
             interrupted: run.interrupted,
             requests: RequestCounts {

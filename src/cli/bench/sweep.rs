@@ -43,7 +43,7 @@ pub(super) async fn sweep<T: Target>(
         }
         let live = Arc::new(Live::default());
         let bar = LoadBar::show(&plan, loads.len(), Arc::clone(&live));
-        let run = drive(target, plan, live).await;
+        let run = drive(target, plan, live).await?;
         drop(bar);
         let point = PointReport::of(&run, args.slo.as_ref());
         if !std::io::stderr().is_terminal() {
@@ -75,7 +75,7 @@ async fn warm_up<T: Target>(target: &Arc<T>, plan: &Plan, count: u32, is_first: 
         long_prompt: None,
         ..plan.clone()
     };
-    let run = drive(Arc::clone(target), plan, Arc::default()).await;
+    let run = drive(Arc::clone(target), plan, Arc::default()).await?;
     if run.interrupted {
         bail!("interrupted during the warm-up");
     }
@@ -100,7 +100,7 @@ impl LoadBar {
         if !std::io::stderr().is_terminal() {
             return Self { bar: ProgressBar::hidden(), task: tokio::spawn(async {}) };
         }
-        let style = ProgressStyle::with_template("{prefix} {bar:24} {msg}");
+        let style = ProgressStyle::with_template("{prefix} [{bar:24}] {wide_msg}");
         let style = style.expect("the template is valid").progress_chars("=> ");
         let bar = ProgressBar::new(1000).with_style(style);
         bar.set_prefix(format!("[{}/{num_loads}] {}", plan.point + 1, plan.load));
@@ -119,10 +119,11 @@ impl LoadBar {
                     Extent::Requests(limit) => (completed + refused + failed) as f64 / f64::from(limit),
                 };
                 shown.set_position((share.min(1.0) * 1000.0) as u64);
+                let running = count(&live.num_running);
+                let stage = if share < 1.0 { "" } else { " · waiting for the rest" };
                 shown.set_message(format!(
-                    "{elapsed:.0} s · {} running, {completed} answered, {refused} refused, {failed} failed · \
-                     {:.0} pieces/s",
-                    count(&live.num_running),
+                    "{elapsed:.0} s · {running} running, {completed} answered, {refused} refused, {failed} failed · \
+                     {:.0} pieces/s{stage}",
                     count(&live.num_deltas) as f64 / elapsed.max(TICK.as_secs_f64()),
                 ));
             }

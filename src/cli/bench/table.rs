@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use super::load::Load;
 use super::percentiles::Percentiles;
 use super::summary::{CountedBy, PointReport};
 
@@ -66,7 +67,7 @@ pub(super) fn table(points: &[PointReport]) -> String {
 }
 
 fn groups(points: &[PointReport]) -> Vec<Group> {
-    let is_rate = points.first().is_some_and(|point| point.load.kind == "rate");
+    let is_rate = points.first().is_some_and(|point| matches!(point.load, Load::Rate(_)));
     let per_s =
         |name, cell: fn(&PointReport) -> f64| Column::of(name, points, move |point| short(cell(point)));
     let mean = |name, cell: fn(&PointReport) -> Option<Percentiles>| {
@@ -86,7 +87,7 @@ fn groups(points: &[PointReport]) -> Vec<Group> {
         Group {
             heading: if is_rate { "offered" } else { "" },
             columns: vec![Column::of(if is_rate { "req/s" } else { "streams" }, points, |point| {
-                point.load.value.to_string()
+                point.load.value().to_string()
             })],
         },
         Group {
@@ -133,10 +134,7 @@ fn groups(points: &[PointReport]) -> Vec<Group> {
 
 /// What is to be said of one load.
 fn notes(point: &PointReport) -> Vec<String> {
-    let load = match point.load.kind {
-        "rate" => format!("{} req/s", point.load.value),
-        _ => format!("{} streams", point.load.value),
-    };
+    let load = point.load;
     let mut notes = Vec::new();
     if point.interrupted {
         notes.push(format!("{load}: interrupted after {:.1} s", point.window_s));
@@ -159,7 +157,7 @@ fn notes(point: &PointReport) -> Vec<String> {
     );
     if let Some(lag) = point.send_lag_ms.filter(|lag| lag.p99 >= NOTABLE_LAG_MS) {
         notes.push(format!(
-            "{load}: the client itself sent late, p99 {} ms: part of the latencies is its own",
+            "{load}: requests waited in the client before they were sent, p99 {} ms, which counts: see --max-in-flight",
             short(lag.p99)
         ));
     }
