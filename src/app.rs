@@ -66,6 +66,11 @@ impl Service {
             Generator::new(engine.clone(), Arc::new(text), Arc::clone(&metrics), config.serving.clone());
         Ok(Self { generator, description, model, metrics, engine, thread })
     }
+
+    /// The engine itself, for who needs neither text nor requests.
+    pub fn engine(&self) -> &EngineHandle {
+        &self.engine
+    }
 }
 
 fn read_text(source: &ModelSource) -> anyhow::Result<TextModel> {

@@ -171,7 +171,7 @@ fn key_and_value(text: &str) -> Result<(String, String), String> {
     }
 }
 
-fn temperature(text: &str) -> Result<f32, String> {
+pub(super) fn temperature(text: &str) -> Result<f32, String> {
     let value = text.parse().ok().filter(|value| (0.0..=2.0).contains(value));
     value.ok_or_else(|| "expected a number from 0 to 2".to_owned())
 }

@@ -3,6 +3,7 @@
 mod answer;
 mod args;
 mod banner;
+mod bench;
 mod chat;
 mod generate;
 mod health;
@@ -47,6 +48,9 @@ enum Command {
     Chat(ChatArgs),
     /// Continue a prompt, then exit
     Generate(GenerateArgs),
+    /// Measure a server or the engine under load
+    #[command(subcommand)]
+    Bench(bench::BenchCommand),
     /// Print the configuration that `serve` with the same flags would use, with where each value comes from
     Config(ServeArgs),
     /// Ask the server that runs with the same flags how it is; exit code 0 if it is healthy
@@ -101,6 +105,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Serve(args) => serve(&args),
         Command::Chat(args) => chat(&args).map(|()| 0),
         Command::Generate(args) => generate(&args).map(|()| 0),
+        Command::Bench(command) => bench::run(&command).map(|()| 0),
         Command::Config(args) => show_config(&args).map(|()| 0),
         Command::Health(args) => health(&args).map(|()| 0),
     };

@@ -63,6 +63,12 @@ impl Environment {
         api_keys.into_iter().chain(named).collect()
     }
 
+    /// The key that a client of this machine's server presents: the first of those that the server accepts.
+    pub fn client_api_key(&self) -> Option<String> {
+        let keys = self.text(API_KEY)?;
+        keys.split(',').map(str::trim).find(|key| !key.is_empty()).map(str::to_owned)
+    }
+
     /// Where the hub's files and token are, by the variables that Python's `huggingface_hub` reads.
     pub fn hub(&self, offline: bool) -> HubSettings {
         let cache_home =
@@ -112,6 +118,7 @@ mod tests {
         let keys: Vec<_> = environment.settings().into_iter().map(|setting| setting.key).collect();
         assert_eq!(keys, ["server.api_keys", "engine.max_num_seqs"]);
         assert_eq!(environment.config_file(), Some(PathBuf::from("maru.toml")));
+        assert_eq!(environment.client_api_key().as_deref(), Some("sk-a"));
     }
 
     #[test]
