@@ -1,6 +1,5 @@
 //! The engine under load, without HTTP or text: the only place of the benchmark that knows what the engine takes.
 
-use std::sync::Arc;
 use std::time::Instant;
 
 use super::dice::{ConversationId, Dice, Purpose};
@@ -73,8 +72,7 @@ impl EngineTarget {
             seed: u64::from(talk.dice.below(u32::MAX)),
             ..SamplingParams::greedy()
         };
-        let prompt = talk.tokens.as_slice().into();
-        NewSequence { prompt, sampling, max_new_tokens, stop_token_ids: Arc::new([]) }
+        NewSequence { sampling, ..NewSequence::greedy(talk.tokens.as_slice(), max_new_tokens) }
     }
 }
 
@@ -94,8 +92,8 @@ impl Target for EngineTarget {
         let num_prompt_tokens = u32::try_from(talk.tokens.len()).unwrap_or(u32::MAX);
         let sequence = self.sequence(talk, max_new_tokens);
         let mut stream = self.engine.submit(sequence).map_err(|error| match error {
-            SubmitError::QueueFull { .. } => {
-                Unanswered::Refused(Refusal { status: "queue full".to_owned(), retry_after: false })
+            SubmitError::Overloaded { .. } => {
+                Unanswered::Refused(Refusal { status: "overloaded".to_owned(), retry_after: true })
             }
             error => Unanswered::Failed(error.to_string()),
         })?;
