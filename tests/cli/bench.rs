@@ -237,9 +237,28 @@ fn what_stands_in_the_way_is_said_with_a_hint() {
         assert!(stderr(&output).contains(message), "{arguments:?}: {}", stderr(&output));
         assert_eq!(stdout(&output), "", "{arguments:?}");
     }
-    let arguments = ["bench", "serve", "--url", &url, "--concurrency", "1", "--num-requests", "1"];
+    // As OpenAI's clients are given it.
+    let base_url = format!("{url}/v1/");
+    let arguments = ["bench", "serve", "--url", &base_url, "--concurrency", "1", "--num-requests", "1"];
     let output = maru(&arguments).env("MARU_API_KEY", "sk-right,sk-second").output().expect("it runs");
     assert!(output.status.success(), "{}", stderr(&output));
+}
+
+#[test]
+fn a_server_that_tokenizes_needs_no_probes() {
+    let server = StandIn::start(Behaviour { tokenize: true, ..usage() });
+    let arguments = ["--concurrency", "1", "--num-requests", "2", "--prompt-tokens", "200"];
+    let Bench { report, .. } = bench(&server, &arguments);
+    assert_eq!(server.seen().len(), 2);
+    assert_eq!(report["points"][0]["prompt_tokens"]["mean"], 200.0);
+}
+
+#[test]
+fn a_server_that_hangs_up_after_each_answer_costs_no_request() {
+    let server = StandIn::start(Behaviour { hang_up: true, ..usage() });
+    let Bench { report, .. } = bench(&server, &["--concurrency", "3", "--num-requests", "30"]);
+    let requests = serde_json::json!({ "total": 30, "completed": 30, "refused": 0, "failed": 0 });
+    assert_eq!(report["points"][0]["requests"], requests, "{}", report["points"][0]["failures"]);
 }
 
 #[test]

@@ -18,6 +18,10 @@ pub(crate) struct Behaviour {
     pub(crate) refuse: Option<(usize, u16)>,
     /// What goes wrong with every n-th measured stream.
     pub(crate) fault: Option<(usize, Fault)>,
+    /// Whether `/tokenize` counts tokens.
+    pub(crate) tokenize: bool,
+    /// Close the connection after every answer, without a word.
+    pub(crate) hang_up: bool,
     /// Wanted of the `authorization` header.
     pub(crate) key: Option<&'static str>,
 }
@@ -104,6 +108,14 @@ fn serve(stream: &TcpStream, behaviour: Behaviour, log: &Mutex<Vec<Value>>) -> s
                     log.len()
                 };
                 complete(stream, behaviour, number, &body)?;
+                if behaviour.hang_up {
+                    return Ok(());
+                }
+            }
+            "/tokenize" if behaviour.tokenize => {
+                let body: Value = serde_json::from_slice(&body).expect("a client sends JSON");
+                let count = num_prompt_tokens(&body);
+                answer(stream, 200, "", &json!({ "count": count, "max_model_len": 4096 }).to_string())?;
             }
             _ => answer(stream, 404, "", "nothing here")?,
         }
@@ -116,6 +128,13 @@ fn answer(mut stream: &TcpStream, status: u16, headers: &str, body: &str) -> std
         stream,
         "HTTP/1.1 {status} x\r\ncontent-type: application/json\r\n{headers}content-length: {length}\r\n\r\n{body}"
     )
+}
+
+/// Tokens of a prompt: one a word, four a message, three for the answer's beginning.
+fn num_prompt_tokens(request: &Value) -> usize {
+    let messages = request["messages"].as_array().expect("messages");
+    let text = |message: &Value| message["content"].as_str().expect("text").split_whitespace().count();
+    messages.iter().map(|message| text(message) + 4).sum::<usize>() + 3
 }
 
 /// Answers the `number`-th chat completion, counted from 1.
@@ -168,12 +187,9 @@ fn complete(
     }
     events.push(event(&json!({ "choices": [{ "index": 0, "delta": {}, "finish_reason": "stop" }] })));
     if behaviour.usage {
-        let messages = request["messages"].as_array().expect("messages");
-        let words = messages
-            .iter()
-            .map(|message| message["content"].as_str().expect("text").split_whitespace().count() + 4);
         // Two tokens a piece: usage and pieces must not be taken for each other.
-        let usage = json!({ "prompt_tokens": words.sum::<usize>() + 3, "completion_tokens": 2 * num_pieces });
+        let usage =
+            json!({ "prompt_tokens": num_prompt_tokens(request), "completion_tokens": 2 * num_pieces });
         events.push(event(&json!({ "choices": [], "usage": usage })));
     }
     events.push("data: [DONE]\r\n\r\n".to_owned());

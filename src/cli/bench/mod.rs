@@ -16,6 +16,8 @@ mod chat;
 mod chat_target;
 mod dice;
 mod driver;
+#[cfg(test)]
+mod driver_tests;
 mod engine;
 mod engine_target;
 mod http;

@@ -143,7 +143,7 @@ fn notes(point: &PointReport) -> Vec<String> {
         let statuses =
             point.refusals.by_status.iter().map(|(status, count)| format!("{count} with {status}"));
         notes.push(format!(
-            "{load}: refused {}; after p50 {} ms, p99 {} ms; {} said when to come again",
+            "{load}: refused {}; after p50 {} ms, p99 {} ms; {} with retry-after",
             statuses.collect::<Vec<_>>().join(", "),
             short(times.p50),
             short(times.p99),
