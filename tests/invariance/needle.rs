@@ -73,7 +73,7 @@ fn neighbour(dice: &mut Dice, company: Company, needle: &NewSequence, vocab_size
     if dice.chance(40) {
         prompt.extend_from_slice(&needle.prompt[..dice.between(1, needle.prompt.len())]);
     }
-    let num_own = if dice.chance(4) { dice.between(64, 400) } else { dice.between(1, 16) };
+    let num_own = if dice.chance(4) { dice.between(64, 370) } else { dice.between(1, 16) };
     prompt.extend((0..num_own).map(|_| dice.between(0, vocab_size - 1) as u32));
     let temperature = [0.0, 0.5, 1.5][dice.between(0, 2)];
     let (num_output, num_stops) = match company {
