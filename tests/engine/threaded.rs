@@ -328,22 +328,24 @@ async fn a_failed_forward_pass_fails_its_batch_and_the_next_one_works() {
 }
 
 #[tokio::test]
-async fn invalid_logits_fail_their_own_sequence_only() {
-    let mut rig = Rig::new(config());
-    let first = sequence(1, 9, 1);
-    let mut hit = rig.submit(&first);
-    rig.act(Act::Go);
-    hit.next().await.expect("it is announced");
-    hit.next().await.expect("it has a token");
-    let second = sequence(1, 9, 2);
-    let mut spared = rig.submit(&second);
-    rig.act(Act::Nan);
-    rig.open();
-    let (_, last) = read(&mut hit).await;
-    assert_eq!(last, TokenEvent::Failed { error: SequenceError::InvalidLogits });
-    assert_eq!(read(&mut spared).await, (oracle::expect(&second, VOCAB_SIZE).tokens, LENGTH));
-    rig.await_idle();
-    assert_eq!((rig.failed("invalid_logits"), rig.metrics.corrupted_requests.get()), (1, 1));
+async fn a_row_without_a_token_fails_its_own_sequence_only() {
+    for act in [Act::Nan, Act::Infinity, Act::Masked] {
+        let mut rig = Rig::new(config());
+        let first = sequence(1, 9, 1);
+        let mut hit = rig.submit(&first);
+        rig.act(Act::Go);
+        hit.next().await.expect("it is announced");
+        hit.next().await.expect("it has a token");
+        let second = sequence(1, 9, 2);
+        let mut spared = rig.submit(&second);
+        rig.act(act);
+        rig.open();
+        let (_, last) = read(&mut hit).await;
+        assert_eq!(last, TokenEvent::Failed { error: SequenceError::InvalidLogits }, "{act:?}");
+        assert_eq!(read(&mut spared).await, (oracle::expect(&second, VOCAB_SIZE).tokens, LENGTH));
+        rig.await_idle();
+        assert_eq!((rig.failed("invalid_logits"), rig.metrics.corrupted_requests.get()), (1, 1));
+    }
 }
 
 #[tokio::test]
