@@ -226,12 +226,12 @@ impl EngineHandle {
     /// Takes a place in the queue, if there is one and the wait for its turn is not too long.
     fn enter_queue(&self, sequence: &NewSequence) -> Result<QueueTicket, SubmitError> {
         let num_prompt = sequence.prompt.len();
-        let load = self.pulse.load(sequence.tenant);
+        let load = self.pulse.load(sequence);
         let wait = admission::expected_wait(&load, &self.queue_limits, self.pulse.speed(), num_prompt);
         let QueueLimits { max_waiting_tokens, max_queue_time, .. } = self.queue_limits;
         let ticket = self
             .pulse
-            .enter_queue(sequence.tenant, num_prompt, self.limits.max_waiting, max_waiting_tokens)
+            .enter_queue(sequence, self.limits.max_waiting, max_waiting_tokens)
             .map_err(|reason| overloaded(reason, wait))?;
         if wait > max_queue_time {
             let reason = Overload::ExpectedWait { expected_ms: millis(wait), max_ms: millis(max_queue_time) };

@@ -22,6 +22,8 @@ pub(super) struct StepMeter {
 struct Planned {
     num_rows: usize,
     num_prompt_tokens: usize,
+    num_admitted_tokens: usize,
+    num_cached_tokens: usize,
     left_prompt_tokens: bool,
     left_sequences: bool,
     num_running: usize,
@@ -55,6 +57,8 @@ impl StepMeter {
         self.planned = Planned {
             num_rows,
             num_prompt_tokens: plan.num_tokens() - num_rows,
+            num_admitted_tokens: plan.admitted.iter().map(|admission| admission.num_prompt).sum(),
+            num_cached_tokens: plan.admitted.iter().map(|admission| admission.num_cached).sum(),
             left_prompt_tokens: plan.sampling().count() < plan.scheduled.len(),
             left_sequences: scheduler.waiting().len() > 0,
             num_running: scheduler.running().len(),
@@ -64,15 +68,18 @@ impl StepMeter {
 
     /// Learns how long the planned step took.
     pub(super) fn end(&mut self, elapsed: Duration) {
-        let Planned { num_rows, num_prompt_tokens, left_prompt_tokens, left_sequences, .. } = self.planned;
+        let planned = self.planned;
         if let Some(pacer) = &mut self.pacer {
+            let Planned { num_rows, num_prompt_tokens, .. } = planned;
             pacer.observe(StepTime { num_rows, num_prompt_tokens, elapsed });
         }
         self.last = Some(StepFacts {
             elapsed,
-            num_prompt_tokens,
-            left_prompt_tokens,
-            left_sequences,
+            num_prompt_tokens: planned.num_prompt_tokens,
+            num_admitted_tokens: planned.num_admitted_tokens,
+            num_cached_tokens: planned.num_cached_tokens,
+            left_prompt_tokens: planned.left_prompt_tokens,
+            left_sequences: planned.left_sequences,
             num_ended: 0,
             num_freed_blocks: 0,
         });

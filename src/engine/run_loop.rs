@@ -259,7 +259,7 @@ impl RunLoop {
 
     /// Counts a failure and makes it the reader's last event. The scheduler has forgotten the sequence already.
     fn fail(&mut self, id: SequenceId, error: SequenceError) {
-        let Some(reader) = self.readers.remove(id) else { return };
+        let Some(mut reader) = self.readers.remove(id) else { return };
         self.metrics.failed.with_label_values(&[error.label()]).inc();
         match error {
             SequenceError::InvalidLogits => {
@@ -276,6 +276,8 @@ impl RunLoop {
             // These concern many sequences and are logged once, where they happen.
             SequenceError::Model(_) | SequenceError::EngineStopped => {}
         }
+        // Its place is free before it can try again.
+        reader.ticket = None;
         reader.send_last(TokenEvent::Failed { error });
     }
 
@@ -295,10 +297,10 @@ impl RunLoop {
 
     /// Brings what is known of the queue up to date.
     fn report_queue(&self) {
-        // Who has started and does not run was preempted. Those just admitted run before they count as started.
-        let num_preempted = self.readers.num_started().saturating_sub(self.scheduler.running().len());
-        self.pulse.set_preempted(num_preempted);
-        self.metrics.num_requests_waiting.set((self.pulse.num_waiting() + num_preempted) as i64);
+        // Those whose commands were not taken yet, and those that the scheduler has waiting: new ones, and preempted
+        // ones, which have no place in the queue of the pulse any more.
+        let num_on_their_way = self.pulse.num_waiting().saturating_sub(self.readers.num_queued());
+        self.metrics.num_requests_waiting.set((num_on_their_way + self.scheduler.waiting().len()) as i64);
         self.metrics.num_queue_tokens.set(self.pulse.num_waiting_tokens() as i64);
         self.metrics.expected_queue_time.set(self.pulse.expected_wait(&self.queue_limits).as_secs_f64());
     }
