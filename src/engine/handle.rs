@@ -141,6 +141,9 @@ pub enum SequenceError {
         /// When another try has a chance.
         retry_after_ms: u64,
     },
+    /// What reads the events failed at one of them; told by the reader, never by the engine.
+    #[error("the reader of the sequence failed")]
+    ReaderFailed,
     /// The engine stopped.
     #[error("the engine stopped")]
     EngineStopped,
@@ -155,6 +158,7 @@ impl SequenceError {
             Self::Model(_) => "model",
             Self::Refused(_) => "refused",
             Self::QueueTimeout { .. } => "queue_timeout",
+            Self::ReaderFailed => "reader_failed",
             Self::EngineStopped => "engine_stopped",
         }
     }

@@ -273,8 +273,8 @@ impl RunLoop {
             SequenceError::SlowReader { .. } | SequenceError::Refused(_) => {
                 tracing::warn!(sequence = id.0, %error, "a sequence was given up");
             }
-            // These concern many sequences and are logged once, where they happen.
-            SequenceError::Model(_) | SequenceError::EngineStopped => {}
+            // These concern many sequences or come from the reader, and are logged once, where they happen.
+            SequenceError::Model(_) | SequenceError::EngineStopped | SequenceError::ReaderFailed => {}
         }
         // Its place is free before it can try again.
         reader.ticket = None;
