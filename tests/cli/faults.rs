@@ -160,3 +160,45 @@ fn a_fault_that_cannot_be_planned_is_an_error() {
         stderr(&output)
     );
 }
+
+/// Asks so many times at once and returns the whole answers.
+fn flood(server: &Running, num_requests: usize) -> Vec<String> {
+    let streams: Vec<_> = (0..num_requests).map(|_| open(server, QUESTIONS[0], 3)).collect();
+    let read = |mut stream: TcpStream| {
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("an answer");
+        answer
+    };
+    streams.into_iter().map(read).collect()
+}
+
+#[test]
+fn a_flood_is_refused_at_once_and_everybody_has_an_answer() {
+    let settings = ["--set", "engine.max_num_seqs=1", "--set", "engine.max_queue_time_ms=3000"];
+    let server = failing("forward=slow:25", &settings);
+    // How fast the engine is shows in those that end while others wait.
+    let first = flood(&server, 12);
+    assert!(first.iter().any(|answer| answer.contains("data: [DONE]")), "{first:?}");
+    let answers = flood(&server, 80);
+    let is_refusal = |answer: &&String| answer.starts_with("HTTP/1.1 429");
+    for answer in &answers {
+        let is_served = answer.starts_with("HTTP/1.1 200") && answer.contains("data: [DONE]");
+        assert!(is_served || is_refusal(&answer), "{answer}");
+    }
+    let refusals: Vec<_> = answers.iter().filter(is_refusal).collect();
+    for refusal in &refusals {
+        assert!(
+            refusal.contains("\r\nretry-after: ") && refusal.contains("\r\nretry-after-ms: "),
+            "{refusal}"
+        );
+    }
+    let at_once = refusals.iter().filter(|refusal| refusal.contains("the wait would be about")).count();
+    assert!(at_once > 20, "{at_once} of {} were refused at once", refusals.len());
+    await_metric(&server, "vllm:num_requests_waiting{", "0");
+    await_metric(&server, "maru_queue_tokens{", "0");
+    let page = server.send("GET", "/metrics", "", "");
+    assert!(
+        page.contains("maru_requests_rejected_total{") && page.contains("reason=\"queue_wait\""),
+        "{page}"
+    );
+}
