@@ -7,7 +7,7 @@ use super::admission::{Speed, SpeedMeter, StepFacts};
 use super::pacer::{Pacer, StepTime};
 use super::{Scheduler, StepPlan};
 
-/// Measures steps. A step is `begin`, `planned`, then `end` if it did what it was to do.
+/// Measures steps. A step is `begin`, `planned`, `end`.
 #[derive(Debug)]
 pub(super) struct StepMeter {
     speed: SpeedMeter,

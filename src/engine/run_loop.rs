@@ -117,9 +117,13 @@ impl RunLoop {
     fn submit(&mut self, queued: QueuedSequence) {
         let QueuedSequence { id, sequence, events, ticket, satisfied } = queued;
         let reader = Reader { events, ticket: Some(ticket), satisfied };
+        let has_gone = reader.has_gone();
         self.readers.insert(id, reader);
         if let Err(error) = self.scheduler.add(id, sequence) {
             self.fail(id, error.into());
+        } else if has_gone {
+            // Its abort command may have found no room while this one was on its way.
+            self.abort(id);
         }
     }
 
