@@ -369,6 +369,9 @@ mod tests {
         let line =
             |name: &str| page.lines().find(|line| line.starts_with(name)).expect("a line of that name");
         assert!(line("vllm:generation_tokens_total{").ends_with(" 3"));
+        for draft in ["drafts", "draft_tokens", "accepted_tokens"] {
+            assert!(line(&format!("vllm:spec_decode_num_{draft}_total{{")).ends_with(" 0"));
+        }
         assert!(line("vllm:cache_config_info{").contains("num_gpu_blocks=\"64\""));
         let success = line("vllm:request_success_total{");
         for label in ["finished_reason=\"stop\"", "model_name=\"demo\"", "engine=\"0\""] {

@@ -13,6 +13,9 @@ const KEY_PREFIX: &str = "MARU__";
 const API_KEY: &str = "MARU_API_KEY";
 /// Names the configuration file where no flag does.
 const CONFIG_FILE: &str = "MARU_CONFIG";
+/// Lists planned faults.
+#[cfg(debug_assertions)]
+pub(super) const FAILPOINTS: &str = "MARU_FAILPOINTS";
 
 /// Environment variables, read once.
 #[derive(Debug, Clone, Default)]
@@ -47,6 +50,12 @@ impl Environment {
     /// The configuration file that the environment names.
     pub fn config_file(&self) -> Option<PathBuf> {
         self.path(CONFIG_FILE)
+    }
+
+    /// The planned faults that the environment lists.
+    #[cfg(debug_assertions)]
+    pub(super) fn failpoints(&self) -> Option<String> {
+        self.text(FAILPOINTS)
     }
 
     /// Every setting of the environment.

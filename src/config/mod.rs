@@ -118,6 +118,19 @@ impl Sources {
     /// # Errors
     /// [`ConfigError::Invalid`] names all faults at once.
     pub fn load(&self) -> Result<Config, ConfigError> {
-        Ok(resolve(&self.settings()?)?)
+        let config = resolve(&self.settings()?)?;
+        #[cfg(debug_assertions)]
+        let config = self.with_failpoints(config)?;
+        Ok(config)
+    }
+
+    #[cfg(debug_assertions)]
+    fn with_failpoints(&self, mut config: Config) -> Result<Config, Faults> {
+        if let Some(list) = self.environment.failpoints() {
+            let key = environment::FAILPOINTS.to_owned();
+            let fault = |reason| Faults(vec![Fault { key, entered: String::new(), reason }]);
+            config.engine.failpoints = crate::engine::Failpoints::parse(&list).map_err(fault)?;
+        }
+        Ok(config)
     }
 }

@@ -13,11 +13,12 @@
 //! The expected wait is the longest of the three. Each is less than the truth: it leaves out the prompts that are being
 //! computed, the output that prompts ahead still get, and blocks that running sequences still take. So the model
 //! refuses too late rather than too early, and what it lets through by mistake is caught by the queue's age limit.
-//! What was never measured takes no time, and neither does a queue on an idle engine.
+//! What was never measured takes no time, and neither does a queue on an idle engine. Of the prompt tokens ahead, and
+//! of its own, as large a part is left out as the prefix cache had of late.
 //!
-//! Tenants take turns, so what is ahead of a sequence is what waits of its own tenant, once for every tenant in the
-//! queue, and never more than all that waits. A tenant with a long queue does not lengthen another's wait by more than
-//! its turn.
+//! Classes, that is, tenants and priorities, take turns: what is ahead of a sequence is what waits of its own class,
+//! once for every class in the queue, and never more than all that waits. So a tenant with a long queue does not
+//! lengthen another's wait by more than its turn.
 //!
 //! # When to try again
 //!
@@ -34,6 +35,8 @@ pub(super) const MAX_RETRY: Duration = Duration::from_secs(120);
 
 /// Half-life of what was measured, in seconds of measured time.
 const HALF_LIFE_S: f64 = 15.0;
+/// The same of the prefix cache's share, in prompt tokens.
+const HALF_LIFE_TOKENS: f64 = 20_000.0;
 /// Measurements before a rate is believed.
 const MIN_MEASUREMENTS: u32 = 8;
 
@@ -84,20 +87,23 @@ pub struct Speed {
     pub ends_per_s: f64,
     /// Blocks that these free per second.
     pub freed_blocks_per_s: f64,
+    /// Share of prompt tokens that the prefix cache had, 0 to 1.
+    pub num_cached_per_token: f64,
 }
 
 /// How long a sequence of `num_prompt` tokens would wait.
 pub(super) fn expected_wait(load: &Load, limits: &QueueLimits, speed: Speed, num_prompt: usize) -> Duration {
     let places = limits.max_num_seqs.saturating_sub(load.num_running);
     let places_missing = (load.sequences_ahead + 1).saturating_sub(places);
-    let blocks_needed = (load.tokens_ahead + num_prompt).div_ceil(limits.block_size);
-    let blocks_missing = blocks_needed.saturating_sub(load.num_free_blocks);
+    let uncached = |tokens: usize| tokens as f64 * (1.0 - speed.num_cached_per_token);
+    let blocks_needed = uncached(load.tokens_ahead + num_prompt) / limits.block_size as f64;
+    let blocks_missing = (blocks_needed - load.num_free_blocks as f64).max(0.0);
     let waits = [
-        (load.tokens_ahead, speed.prompt_tokens_per_s),
-        (places_missing, speed.ends_per_s),
+        (uncached(load.tokens_ahead), speed.prompt_tokens_per_s),
+        (places_missing as f64, speed.ends_per_s),
         (blocks_missing, speed.freed_blocks_per_s),
     ];
-    let seconds = |(amount, rate): (usize, f64)| if rate > 0.0 { amount as f64 / rate } else { 0.0 };
+    let seconds = |(amount, rate): (f64, f64)| if rate > 0.0 { amount / rate } else { 0.0 };
     let longest = waits.into_iter().map(seconds).fold(0.0, f64::max);
     Duration::try_from_secs_f64(longest).unwrap_or(Duration::MAX)
 }
@@ -119,6 +125,10 @@ pub(super) struct StepFacts {
     pub(super) elapsed: Duration,
     /// Prompt tokens computed.
     pub(super) num_prompt_tokens: usize,
+    /// Prompt tokens of the sequences that computed for the first time.
+    pub(super) num_admitted_tokens: usize,
+    /// Those of them that the prefix cache had.
+    pub(super) num_cached_tokens: usize,
     /// Whether a prompt was left unfinished: there were more prompt tokens than the step took.
     pub(super) left_prompt_tokens: bool,
     /// Whether sequences waited.
@@ -136,49 +146,58 @@ pub(super) struct SpeedMeter {
     prompt_tokens: Rate,
     ends: Rate,
     freed_blocks: Rate,
+    /// Cached tokens, by prompt tokens instead of seconds.
+    cached: Rate,
 }
 
 impl SpeedMeter {
     pub(super) fn observe(&mut self, step: StepFacts) {
         let seconds = step.elapsed.as_secs_f64();
+        if step.num_admitted_tokens > 0 {
+            let kept = 0.5_f64.powf(step.num_admitted_tokens as f64 / HALF_LIFE_TOKENS);
+            self.cached.add(step.num_cached_tokens, step.num_admitted_tokens as f64, kept, 1);
+        }
+        let kept = 0.5_f64.powf(seconds / HALF_LIFE_S);
         if step.left_prompt_tokens {
-            self.prompt_tokens.add(step.num_prompt_tokens, seconds, 1);
+            self.prompt_tokens.add(step.num_prompt_tokens, seconds, kept, 1);
         }
         if step.left_sequences {
             let ends = u32::try_from(step.num_ended).unwrap_or(u32::MAX);
-            self.ends.add(step.num_ended, seconds, ends);
-            self.freed_blocks.add(step.num_freed_blocks, seconds, ends);
+            self.ends.add(step.num_ended, seconds, kept, ends);
+            self.freed_blocks.add(step.num_freed_blocks, seconds, kept, ends);
         }
     }
 
     pub(super) fn speed(&self) -> Speed {
         Speed {
-            prompt_tokens_per_s: self.prompt_tokens.per_second(),
-            ends_per_s: self.ends.per_second(),
-            freed_blocks_per_s: self.freed_blocks.per_second(),
+            prompt_tokens_per_s: self.prompt_tokens.value(),
+            ends_per_s: self.ends.value(),
+            freed_blocks_per_s: self.freed_blocks.value(),
+            num_cached_per_token: self.cached.value(),
         }
     }
 }
 
-/// Amounts per second, the past counting half as much after every half-life.
+/// One amount per another, the past counting less and less.
 #[derive(Debug, Default)]
 struct Rate {
     amount: f64,
-    seconds: f64,
+    of: f64,
     num_measurements: u32,
 }
 
 impl Rate {
-    fn add(&mut self, amount: usize, seconds: f64, num_measurements: u32) {
-        let kept = 0.5_f64.powf(seconds / HALF_LIFE_S);
+    /// Adds `amount` per `of` to what was measured before, of which the part `kept` still counts.
+    fn add(&mut self, amount: usize, of: f64, kept: f64, num_measurements: u32) {
         self.amount = self.amount * kept + amount as f64;
-        self.seconds = self.seconds * kept + seconds;
+        self.of = self.of * kept + of;
         self.num_measurements = self.num_measurements.saturating_add(num_measurements);
     }
 
-    fn per_second(&self) -> f64 {
-        let is_known = self.num_measurements >= MIN_MEASUREMENTS && self.seconds > 0.0;
-        if is_known { self.amount / self.seconds } else { 0.0 }
+    /// 0 until enough was measured.
+    fn value(&self) -> f64 {
+        let is_known = self.num_measurements >= MIN_MEASUREMENTS && self.of > 0.0;
+        if is_known { self.amount / self.of } else { 0.0 }
     }
 }
 
@@ -192,7 +211,12 @@ mod tests {
         max_num_seqs: 4,
         block_size: 10,
     };
-    const SPEED: Speed = Speed { prompt_tokens_per_s: 1_000.0, ends_per_s: 2.0, freed_blocks_per_s: 5.0 };
+    const SPEED: Speed = Speed {
+        prompt_tokens_per_s: 1_000.0,
+        ends_per_s: 2.0,
+        freed_blocks_per_s: 5.0,
+        num_cached_per_token: 0.0,
+    };
     /// Two run, and there is room.
     const CALM: Load = Load { sequences_ahead: 0, tokens_ahead: 0, num_running: 2, num_free_blocks: 1_000 };
 
@@ -220,6 +244,16 @@ mod tests {
     }
 
     #[test]
+    fn what_the_prefix_cache_is_likely_to_have_takes_no_time_and_no_blocks() {
+        let cached = Speed { num_cached_per_token: 0.75, ..SPEED };
+        let prompts = Load { tokens_ahead: 4_000, sequences_ahead: 1, ..CALM };
+        assert_eq!(wait_s(prompts, cached, 100), 1.0);
+        let blocks = Load { tokens_ahead: 900, sequences_ahead: 1, num_free_blocks: 5, ..CALM };
+        assert_eq!(wait_s(blocks, cached, 100), 4.0, "twenty-five blocks, twenty missing at five per second");
+        assert_eq!(wait_s(blocks, Speed { num_cached_per_token: 1.0, ..SPEED }, 100), 0.0);
+    }
+
+    #[test]
     fn what_was_not_measured_takes_no_time() {
         let load = Load { sequences_ahead: 900, tokens_ahead: 1 << 40, num_running: 4, num_free_blocks: 0 };
         assert_eq!(wait_s(load, Speed::default(), 1 << 20), 0.0);
@@ -238,6 +272,8 @@ mod tests {
         StepFacts {
             elapsed: Duration::from_millis(millis),
             num_prompt_tokens: 0,
+            num_admitted_tokens: 0,
+            num_cached_tokens: 0,
             left_prompt_tokens: false,
             left_sequences: false,
             num_ended: 0,
@@ -274,6 +310,18 @@ mod tests {
         let speed = meter.speed();
         assert!((speed.ends_per_s - 2.5).abs() < 0.2, "{speed:?}");
         assert!((speed.freed_blocks_per_s - 7.5).abs() < 0.6, "{speed:?}");
+    }
+
+    #[test]
+    fn the_share_of_the_prefix_cache_is_learnt_from_those_admitted() {
+        let mut meter = SpeedMeter::default();
+        for turn in 0..2 * MIN_MEASUREMENTS as usize {
+            let num_cached_tokens = if turn % 2 == 0 { 60 } else { 0 };
+            meter.observe(StepFacts { num_admitted_tokens: 100, num_cached_tokens, ..step(10) });
+            meter.observe(step(10));
+        }
+        let share = meter.speed().num_cached_per_token;
+        assert!((share - 0.3).abs() < 0.01, "{share}");
     }
 
     #[test]

@@ -27,6 +27,10 @@ pub struct EngineConfig {
     pub prefix_cache: bool,
     /// Guessing ahead.
     pub speculation: SpeculationConfig,
+    /// Planned faults; from the environment alone.
+    #[cfg(debug_assertions)]
+    #[serde(skip)]
+    pub failpoints: super::Failpoints,
 }
 
 /// Settings of speculative decoding by prompt lookup: the tokens that followed the last few tokens when these stood
@@ -60,6 +64,8 @@ impl Default for EngineConfig {
             max_decode_slowdown: 3.0,
             prefix_cache: true,
             speculation: SpeculationConfig::default(),
+            #[cfg(debug_assertions)]
+            failpoints: super::Failpoints::default(),
         }
     }
 }

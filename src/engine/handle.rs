@@ -141,6 +141,9 @@ pub enum SequenceError {
         /// When another try has a chance.
         retry_after_ms: u64,
     },
+    /// What reads the events failed at one of them; told by the reader, never by the engine.
+    #[error("the reader of the sequence failed")]
+    ReaderFailed,
     /// The engine stopped.
     #[error("the engine stopped")]
     EngineStopped,
@@ -155,6 +158,7 @@ impl SequenceError {
             Self::Model(_) => "model",
             Self::Refused(_) => "refused",
             Self::QueueTimeout { .. } => "queue_timeout",
+            Self::ReaderFailed => "reader_failed",
             Self::EngineStopped => "engine_stopped",
         }
     }
@@ -226,12 +230,12 @@ impl EngineHandle {
     /// Takes a place in the queue, if there is one and the wait for its turn is not too long.
     fn enter_queue(&self, sequence: &NewSequence) -> Result<QueueTicket, SubmitError> {
         let num_prompt = sequence.prompt.len();
-        let load = self.pulse.load(sequence.tenant);
+        let load = self.pulse.load(sequence);
         let wait = admission::expected_wait(&load, &self.queue_limits, self.pulse.speed(), num_prompt);
         let QueueLimits { max_waiting_tokens, max_queue_time, .. } = self.queue_limits;
         let ticket = self
             .pulse
-            .enter_queue(sequence.tenant, num_prompt, self.limits.max_waiting, max_waiting_tokens)
+            .enter_queue(sequence, self.limits.max_waiting, max_waiting_tokens)
             .map_err(|reason| overloaded(reason, wait))?;
         if wait > max_queue_time {
             let reason = Overload::ExpectedWait { expected_ms: millis(wait), max_ms: millis(max_queue_time) };

@@ -9,7 +9,8 @@ const QUEUE_LIMITS: QueueLimits = QueueLimits {
     block_size: 10,
 };
 /// Ten seconds for a thousand prompt tokens.
-const SLOW: Speed = Speed { prompt_tokens_per_s: 100.0, ends_per_s: 0.0, freed_blocks_per_s: 0.0 };
+const SLOW: Speed =
+    Speed { prompt_tokens_per_s: 100.0, ends_per_s: 0.0, freed_blocks_per_s: 0.0, num_cached_per_token: 0.0 };
 
 /// A handle, and the commands that nobody takes.
 fn handle(speed: Speed) -> (EngineHandle, mpsc::Receiver<Command>) {
@@ -49,7 +50,7 @@ fn a_wait_within_the_limit_is_taken() {
 
 #[test]
 fn an_idle_engine_refuses_nothing_however_slow_it_was() {
-    let crawling = Speed { prompt_tokens_per_s: 1e-9, ends_per_s: 1e-9, freed_blocks_per_s: 1e-9 };
+    let crawling = Speed { prompt_tokens_per_s: 1e-9, ends_per_s: 1e-9, freed_blocks_per_s: 1e-9, ..SLOW };
     let (handle, _commands) = handle(crawling);
     assert!(submit(&handle, 9_900).is_ok());
 }

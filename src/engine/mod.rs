@@ -16,6 +16,8 @@ mod batch_builder;
 mod command;
 mod config;
 mod error;
+#[cfg(debug_assertions)]
+mod failpoints;
 mod fake_runner;
 mod handle;
 mod inbox;
@@ -40,6 +42,8 @@ pub use batch_builder::BatchBuilder;
 pub use command::{Command, QueuedSequence, SequenceId};
 pub use config::{EngineConfig, SpeculationConfig};
 pub use error::{AdmissionError, EngineDied, Overload, StartError, SubmitError};
+#[cfg(debug_assertions)]
+pub use failpoints::Failpoints;
 pub use fake_runner::FakeRunner;
 pub use handle::{
     DraftCounts, EngineHandle, EngineLimits, FinishReason, NewSequence, Priority, SequenceError, TenantId,

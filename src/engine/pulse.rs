@@ -5,9 +5,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use super::admission::{self, Load, QueueLimits, Speed};
-use super::{Overload, SequenceId, TenantId};
+use super::{NewSequence, Overload, Priority, SequenceId, TenantId};
 
-/// Tenants are told apart by this many lanes; two that share one are taken for one.
+/// Classes are told apart by this many lanes; two that share one are taken for one.
 const NUM_LANES: usize = 64;
 
 /// The engine's counts and heartbeat.
@@ -15,7 +15,6 @@ const NUM_LANES: usize = 64;
 pub struct EnginePulse {
     started: Instant,
     queue: Arc<Queue>,
-    preempted: AtomicUsize,
     running: AtomicUsize,
     used_blocks: AtomicUsize,
     total_blocks: usize,
@@ -26,19 +25,19 @@ pub struct EnginePulse {
     unread_ends: AtomicU64,
     lost_abort: AtomicBool,
     next_sequence_id: AtomicU64,
-    speed: [AtomicU64; 3],
+    speed: [AtomicU64; 4],
 }
 
 /// What waits to be scheduled for the first time.
 #[derive(Debug)]
 struct Queue {
     all: Lane,
-    of_tenants: [Lane; NUM_LANES],
+    of_classes: [Lane; NUM_LANES],
 }
 
 impl Default for Queue {
     fn default() -> Self {
-        Self { all: Lane::default(), of_tenants: std::array::from_fn(|_| Lane::default()) }
+        Self { all: Lane::default(), of_classes: std::array::from_fn(|_| Lane::default()) }
     }
 }
 
@@ -49,9 +48,11 @@ struct Lane {
     tokens: AtomicUsize,
 }
 
-/// The lane of a tenant: Fibonacci hashing, so that neighbouring numbers are spread.
-fn lane_of(tenant: TenantId) -> usize {
-    (tenant.0.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (u64::BITS - NUM_LANES.ilog2())) as usize
+/// The lane of a class, that is, of what goes strictly one after another: a tenant's sequences of one priority.
+/// Fibonacci hashing, so that neighbouring numbers are spread.
+fn lane_of(tenant: TenantId, priority: Priority) -> usize {
+    let number = tenant.0.rotate_left(8) ^ u64::from(priority.0.cast_unsigned());
+    (number.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (u64::BITS - NUM_LANES.ilog2())) as usize
 }
 
 impl EnginePulse {
@@ -60,7 +61,6 @@ impl EnginePulse {
         Self {
             started: Instant::now(),
             queue: Arc::default(),
-            preempted: AtomicUsize::new(0),
             running: AtomicUsize::new(0),
             used_blocks: AtomicUsize::new(0),
             total_blocks,
@@ -78,11 +78,11 @@ impl EnginePulse {
     /// alone is longer is taken when nothing else waits.
     pub(super) fn enter_queue(
         &self,
-        tenant: TenantId,
-        num_prompt: usize,
+        sequence: &NewSequence,
         max_waiting: usize,
         max_tokens: usize,
     ) -> Result<QueueTicket, Overload> {
+        let num_prompt = sequence.prompt.len();
         let Lane { sequences, tokens } = &self.queue.all;
         let enter = |waiting| (waiting < max_waiting).then_some(waiting + 1);
         sequences
@@ -95,20 +95,20 @@ impl EnginePulse {
             sequences.fetch_sub(1, Ordering::Relaxed);
             return Err(Overload::QueuedTokens { waiting, asked: num_prompt, max: max_tokens });
         }
-        let lane = lane_of(tenant);
-        self.queue.of_tenants[lane].sequences.fetch_add(1, Ordering::Relaxed);
-        self.queue.of_tenants[lane].tokens.fetch_add(num_prompt, Ordering::Relaxed);
+        let lane = lane_of(sequence.tenant, sequence.priority);
+        self.queue.of_classes[lane].sequences.fetch_add(1, Ordering::Relaxed);
+        self.queue.of_classes[lane].tokens.fetch_add(num_prompt, Ordering::Relaxed);
         Ok(QueueTicket { queue: Arc::clone(&self.queue), lane, num_prompt, since: Instant::now() })
     }
 
-    /// What a sequence of `tenant` would find in front of it: what waits of its own, once for each tenant that has
-    /// something waiting.
-    pub(super) fn load(&self, tenant: TenantId) -> Load {
-        let own = &self.queue.of_tenants[lane_of(tenant)];
+    /// What a sequence would find in front of it: what waits of its own class, once for each class that has something
+    /// waiting.
+    pub(super) fn load(&self, sequence: &NewSequence) -> Load {
+        let own = &self.queue.of_classes[lane_of(sequence.tenant, sequence.priority)];
         let has_waiting = |lane: &&Lane| lane.sequences.load(Ordering::Relaxed) > 0;
-        let num_tenants = self.queue.of_tenants.iter().filter(has_waiting).count();
+        let num_classes = self.queue.of_classes.iter().filter(has_waiting).count();
         let ahead = |of_own: &AtomicUsize, of_all: &AtomicUsize| {
-            (of_own.load(Ordering::Relaxed) * num_tenants).min(of_all.load(Ordering::Relaxed))
+            (of_own.load(Ordering::Relaxed) * num_classes).min(of_all.load(Ordering::Relaxed))
         };
         Load {
             sequences_ahead: ahead(&own.sequences, &self.queue.all.sequences),
@@ -134,17 +134,18 @@ impl EnginePulse {
 
     /// Publishes how fast the engine is.
     pub(super) fn set_speed(&self, speed: Speed) {
-        let Speed { prompt_tokens_per_s, ends_per_s, freed_blocks_per_s } = speed;
-        for (place, rate) in self.speed.iter().zip([prompt_tokens_per_s, ends_per_s, freed_blocks_per_s]) {
+        let Speed { prompt_tokens_per_s, ends_per_s, freed_blocks_per_s, num_cached_per_token } = speed;
+        let rates = [prompt_tokens_per_s, ends_per_s, freed_blocks_per_s, num_cached_per_token];
+        for (place, rate) in self.speed.iter().zip(rates) {
             place.store(rate.to_bits(), Ordering::Relaxed);
         }
     }
 
     /// How fast the engine is, as far as it was measured.
     pub fn speed(&self) -> Speed {
-        let [prompt_tokens_per_s, ends_per_s, freed_blocks_per_s] =
-            [0, 1, 2].map(|index: usize| f64::from_bits(self.speed[index].load(Ordering::Relaxed)));
-        Speed { prompt_tokens_per_s, ends_per_s, freed_blocks_per_s }
+        let [prompt_tokens_per_s, ends_per_s, freed_blocks_per_s, num_cached_per_token] =
+            std::array::from_fn(|index| f64::from_bits(self.speed[index].load(Ordering::Relaxed)));
+        Speed { prompt_tokens_per_s, ends_per_s, freed_blocks_per_s, num_cached_per_token }
     }
 
     pub(super) fn next_sequence_id(&self) -> SequenceId {
@@ -216,16 +217,6 @@ impl EnginePulse {
         self.queue.all.tokens.load(Ordering::Relaxed)
     }
 
-    /// Records how many sequences lost their blocks to others and wait to go on.
-    pub(super) fn set_preempted(&self, preempted: usize) {
-        self.preempted.store(preempted, Ordering::Relaxed);
-    }
-
-    /// Sequences that have run, lost their blocks to others and wait to go on.
-    pub fn num_preempted(&self) -> usize {
-        self.preempted.load(Ordering::Relaxed)
-    }
-
     /// Sequences that hold blocks.
     pub fn num_running(&self) -> usize {
         self.running.load(Ordering::Relaxed)
@@ -260,7 +251,7 @@ impl QueueTicket {
 
 impl Drop for QueueTicket {
     fn drop(&mut self) {
-        for lane in [&self.queue.of_tenants[self.lane], &self.queue.all] {
+        for lane in [&self.queue.of_classes[self.lane], &self.queue.all] {
             lane.tokens.fetch_sub(self.num_prompt, Ordering::Relaxed);
             lane.sequences.fetch_sub(1, Ordering::Release);
         }
@@ -271,51 +262,62 @@ impl Drop for QueueTicket {
 mod tests {
     use super::*;
 
-    const ANY: TenantId = TenantId(0);
+    fn sequence(tenant: u64, num_prompt: usize) -> NewSequence {
+        NewSequence { tenant: TenantId(tenant), ..NewSequence::greedy(vec![1; num_prompt], 1) }
+    }
 
     #[test]
     fn places_and_tokens_are_counted_and_given_back() {
         let pulse = EnginePulse::new(8);
-        let first = pulse.enter_queue(ANY, 30, 2, 100).expect("free");
-        let refused = pulse.enter_queue(ANY, 71, 2, 100).expect_err("too many tokens");
+        let enter = |num_prompt| pulse.enter_queue(&sequence(0, num_prompt), 2, 100);
+        let first = enter(30).expect("free");
+        let refused = enter(71).expect_err("too many tokens");
         assert_eq!(refused, Overload::QueuedTokens { waiting: 30, asked: 71, max: 100 });
-        let second = pulse.enter_queue(ANY, 70, 2, 100).expect("they fit");
-        let refused = pulse.enter_queue(ANY, 0, 2, 100).expect_err("too many sequences");
+        let second = enter(70).expect("they fit");
+        let refused = enter(0).expect_err("too many sequences");
         assert_eq!(refused, Overload::QueueFull { waiting: 2, max: 2 });
         assert_eq!((pulse.num_waiting(), pulse.num_waiting_tokens()), (2, 100));
         drop((first, second));
         assert_eq!((pulse.num_waiting(), pulse.num_waiting_tokens()), (0, 0));
-        assert_eq!(pulse.load(ANY), Load { num_free_blocks: 8, ..Load::default() });
+        assert_eq!(pulse.load(&sequence(0, 1)), Load { num_free_blocks: 8, ..Load::default() });
     }
 
     #[test]
     fn a_prompt_longer_than_the_queue_is_taken_when_nothing_waits() {
         let pulse = EnginePulse::new(8);
-        let long = pulse.enter_queue(ANY, 500, 2, 100).expect("nothing waits");
-        pulse.enter_queue(ANY, 1, 2, 100).expect_err("something waits");
+        let enter = |num_prompt| pulse.enter_queue(&sequence(0, num_prompt), 2, 100);
+        let long = enter(500).expect("nothing waits");
+        enter(1).expect_err("something waits");
         drop(long);
-        pulse.enter_queue(ANY, 1, 2, 100).expect("nothing waits");
+        enter(1).expect("nothing waits");
     }
 
     #[test]
-    fn a_tenant_waits_for_its_own_and_for_the_turns_of_others() {
+    fn a_class_waits_for_its_own_and_for_the_turns_of_others() {
         let pulse = EnginePulse::new(8);
-        let (busy, quiet) = (TenantId(1), TenantId(2));
-        assert_ne!(lane_of(busy), lane_of(quiet));
-        let enter = |tenant, num_prompt| pulse.enter_queue(tenant, num_prompt, 100, 10_000).expect("room");
-        let _many: Vec<_> = (0..10).map(|_| enter(busy, 100)).collect();
-        let ahead = |tenant| {
-            let load = pulse.load(tenant);
+        let enter = |sequence| pulse.enter_queue(&sequence, 100, 10_000).expect("room");
+        let ahead = |sequence| {
+            let load = pulse.load(&sequence);
             (load.sequences_ahead, load.tokens_ahead)
         };
-        assert_eq!((ahead(busy), ahead(quiet)), ((10, 1_000), (0, 0)));
-        let _one = enter(quiet, 20);
-        assert_eq!((ahead(busy), ahead(quiet)), ((11, 1_020), (2, 40)));
+        let (busy, quiet) = (1, 2);
+        let urgent = || NewSequence { priority: Priority(-1), ..sequence(busy, 1) };
+        let _many: Vec<_> = (0..10).map(|_| enter(sequence(busy, 100))).collect();
+        assert_eq!(ahead(sequence(busy, 1)), (10, 1_000));
+        assert_eq!((ahead(sequence(quiet, 1)), ahead(urgent())), ((0, 0), (0, 0)));
+        let _one = enter(sequence(quiet, 20));
+        assert_eq!((ahead(sequence(busy, 1)), ahead(sequence(quiet, 1))), ((11, 1_020), (2, 40)));
     }
 
     #[test]
-    fn tenants_are_spread_over_the_lanes() {
-        let lanes: std::collections::BTreeSet<_> = (0..64).map(|id| lane_of(TenantId(id))).collect();
-        assert!(lanes.len() > 48 && lanes.iter().all(|&lane| lane < NUM_LANES), "{lanes:?}");
+    fn classes_are_spread_over_the_lanes() {
+        let lanes = |class: fn(i8) -> (TenantId, Priority)| -> std::collections::BTreeSet<usize> {
+            (0..64).map(class).map(|(tenant, priority)| lane_of(tenant, priority)).collect()
+        };
+        let of_tenants = lanes(|id| (TenantId(u64::from(id.unsigned_abs())), Priority(0)));
+        let of_priorities = lanes(|level| (TenantId(0), Priority(level - 32)));
+        for lanes in [of_tenants, of_priorities] {
+            assert!(lanes.len() > 32 && lanes.iter().all(|&lane| lane < NUM_LANES), "{lanes:?}");
+        }
     }
 }

@@ -47,9 +47,9 @@ impl Readers {
         self.open.len()
     }
 
-    /// Readers whose sequences have been scheduled and go on.
-    pub(super) fn num_started(&self) -> usize {
-        self.num_started
+    /// Readers whose sequences were never scheduled.
+    pub(super) fn num_queued(&self) -> usize {
+        self.open.len() - self.num_started
     }
 
     /// All open sequences.

@@ -117,9 +117,13 @@ impl RunLoop {
     fn submit(&mut self, queued: QueuedSequence) {
         let QueuedSequence { id, sequence, events, ticket, satisfied } = queued;
         let reader = Reader { events, ticket: Some(ticket), satisfied };
+        let has_gone = reader.has_gone();
         self.readers.insert(id, reader);
         if let Err(error) = self.scheduler.add(id, sequence) {
             self.fail(id, error.into());
+        } else if has_gone {
+            // Its abort command may have found no room while this one was on its way.
+            self.abort(id);
         }
     }
 
@@ -259,7 +263,7 @@ impl RunLoop {
 
     /// Counts a failure and makes it the reader's last event. The scheduler has forgotten the sequence already.
     fn fail(&mut self, id: SequenceId, error: SequenceError) {
-        let Some(reader) = self.readers.remove(id) else { return };
+        let Some(mut reader) = self.readers.remove(id) else { return };
         self.metrics.failed.with_label_values(&[error.label()]).inc();
         match error {
             SequenceError::InvalidLogits => {
@@ -273,9 +277,11 @@ impl RunLoop {
             SequenceError::SlowReader { .. } | SequenceError::Refused(_) => {
                 tracing::warn!(sequence = id.0, %error, "a sequence was given up");
             }
-            // These concern many sequences and are logged once, where they happen.
-            SequenceError::Model(_) | SequenceError::EngineStopped => {}
+            // These concern many sequences or come from the reader, and are logged once, where they happen.
+            SequenceError::Model(_) | SequenceError::EngineStopped | SequenceError::ReaderFailed => {}
         }
+        // Its place is free before it can try again.
+        reader.ticket = None;
         reader.send_last(TokenEvent::Failed { error });
     }
 
@@ -295,10 +301,10 @@ impl RunLoop {
 
     /// Brings what is known of the queue up to date.
     fn report_queue(&self) {
-        // Who has started and does not run was preempted. Those just admitted run before they count as started.
-        let num_preempted = self.readers.num_started().saturating_sub(self.scheduler.running().len());
-        self.pulse.set_preempted(num_preempted);
-        self.metrics.num_requests_waiting.set((self.pulse.num_waiting() + num_preempted) as i64);
+        // Those whose commands were not taken yet, and those that the scheduler has waiting: new ones, and preempted
+        // ones, which have no place in the queue of the pulse any more.
+        let num_on_their_way = self.pulse.num_waiting().saturating_sub(self.readers.num_queued());
+        self.metrics.num_requests_waiting.set((num_on_their_way + self.scheduler.waiting().len()) as i64);
         self.metrics.num_queue_tokens.set(self.pulse.num_waiting_tokens() as i64);
         self.metrics.expected_queue_time.set(self.pulse.expected_wait(&self.queue_limits).as_secs_f64());
     }

@@ -48,6 +48,8 @@ impl Engine {
         if !faults.is_empty() {
             return Err(StartError::InvalidConfig { faults });
         }
+        #[cfg(debug_assertions)]
+        let runner = config.failpoints.plant(runner);
         let (capacity, groups) = (runner.kv_capacity(), runner.kv_groups());
         let (num_blocks, block_size) = (capacity.num_blocks, capacity.block_size);
         if num_blocks == 0 || block_size == 0 {

@@ -2,10 +2,11 @@
 
 use std::collections::VecDeque;
 use std::fmt;
+use std::panic::{self, AssertUnwindSafe};
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::engine::{FinishReason, TokenEvent, TokenStream};
+use crate::engine::{FinishReason, SequenceError, TokenEvent, TokenStream};
 use crate::telemetry::Metrics;
 use crate::text::{Detokenizer, GraphemeBuffer, StopScanner};
 
@@ -28,7 +29,13 @@ impl Choice {
         stops: StopScanner,
         clock: Clock,
     ) -> Self {
-        let text = TextPipeline { detokenizer, stops, graphemes: GraphemeBuffer::default() };
+        let text = TextPipeline {
+            detokenizer,
+            stops,
+            graphemes: GraphemeBuffer::default(),
+            #[cfg(test)]
+            panics_at: None,
+        };
         Self { events: Some(events), text, usage: ChoiceUsage::default(), clock }
     }
 
@@ -56,7 +63,7 @@ impl Choice {
             TokenEvent::Token { token_id, .. } => {
                 self.usage.num_output_tokens += 1;
                 self.clock.mark_token();
-                let piece = self.text.push(token_id);
+                let Some(piece) = self.text_after(|text| text.push(token_id), deltas) else { return };
                 emit(piece.text, deltas);
                 if piece.stopped {
                     self.finish(OutputFinish::Stop, deltas);
@@ -72,16 +79,37 @@ impl Choice {
                     }
                     FinishReason::Length => OutputFinish::Length,
                 };
-                let rest = self.text.finish();
+                let Some(rest) = self.text_after(TextPipeline::finish, deltas) else { return };
                 emit(rest.text, deltas);
                 self.finish(if rest.stopped { OutputFinish::Stop } else { reason }, deltas);
             }
             TokenEvent::Failed { error } => {
-                emit(self.text.finish().text, deltas);
+                let Some(rest) = self.text_after(TextPipeline::finish, deltas) else { return };
+                emit(rest.text, deltas);
                 self.events = None;
                 deltas.push_back(DeltaKind::Failed(error));
             }
         }
+    }
+
+    /// What `work` makes of the text so far. If it panics, this choice fails and no other: a connection may carry many.
+    fn text_after(
+        &mut self,
+        work: impl FnOnce(&mut TextPipeline) -> Piece,
+        deltas: &mut VecDeque<DeltaKind>,
+    ) -> Option<Piece> {
+        // The text is not used again after a panic.
+        let piece = panic::catch_unwind(AssertUnwindSafe(|| work(&mut self.text))).ok();
+        if piece.is_none() {
+            let error = SequenceError::ReaderFailed;
+            self.clock.metrics.failed.with_label_values(&[error.label()]).inc();
+            if let Some(events) = self.events.take() {
+                // Nobody left: the engine is to forget the sequence without counting that.
+                events.finish();
+            }
+            deltas.push_back(DeltaKind::Failed(error));
+        }
+        piece
     }
 
     fn finish(&mut self, reason: OutputFinish, deltas: &mut VecDeque<DeltaKind>) {
@@ -106,9 +134,13 @@ struct TextPipeline {
     detokenizer: Detokenizer,
     stops: StopScanner,
     graphemes: GraphemeBuffer,
+    /// A token at which a test wants a panic.
+    #[cfg(test)]
+    panics_at: Option<u32>,
 }
 
 /// New text of a choice.
+#[derive(Debug)]
 struct Piece {
     text: String,
     /// Whether a stop string ended the text; nothing is held back then.
@@ -117,6 +149,8 @@ struct Piece {
 
 impl TextPipeline {
     fn push(&mut self, token_id: u32) -> Piece {
+        #[cfg(test)]
+        assert_ne!(self.panics_at, Some(token_id), "planned panic");
         let scan = self.stops.push(&self.detokenizer.push(token_id));
         let mut text = self.graphemes.push(&scan.text);
         if scan.stopped {
@@ -189,5 +223,52 @@ impl Clock {
             OutputFinish::Length => "length",
         };
         metrics.request_success.with_label_values(&[label]).inc();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use tokio::sync::mpsc;
+
+    use super::*;
+    use crate::engine::{Command, EngineHandle, EngineLimits, EnginePulse, NewSequence};
+    use crate::telemetry::CacheInfo;
+    use crate::text::{StopStrings, TextModel};
+
+    #[test]
+    fn a_panic_over_the_text_fails_its_choice_and_ends_the_sequence() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/tokenizer");
+        let model = TextModel::open(&folder).expect("the fixture loads");
+        let cache = CacheInfo { block_size: 16, num_blocks: 64 };
+        let metrics = Arc::new(Metrics::new("fake", cache).expect("valid names"));
+        let limits = EngineLimits { max_model_len: 512, max_waiting: 8, max_buffered_events: 16 };
+        let (commands, mut receiver) = mpsc::channel(8);
+        let engine = EngineHandle::new(commands, Arc::new(EnginePulse::new(64)), limits);
+        let choice = || {
+            let events = engine.submit(NewSequence::greedy([1], 9)).expect("room");
+            let clock = Clock::new(Arc::clone(&metrics), Instant::now());
+            Choice::new(events, model.detokenizer(), StopStrings::new(&[]).scanner(), clock)
+        };
+        let (mut hit, mut spared) = (choice(), choice());
+        hit.text.panics_at = Some(42);
+        let mut deltas = VecDeque::new();
+        for token_id in [41, 42] {
+            hit.take(TokenEvent::Token { token_id, logprobs: None }, &mut deltas);
+        }
+        assert_eq!(deltas.back(), Some(&DeltaKind::Failed(SequenceError::ReaderFailed)));
+        assert!(hit.events().is_none() && hit.has_started(), "it has ended");
+        let commands: Vec<_> = std::iter::from_fn(|| receiver.try_recv().ok()).collect();
+        let [Command::Submit(first), Command::Submit(_), Command::Abort(aborted)] = &commands[..] else {
+            panic!("{commands:?}")
+        };
+        assert_eq!(*aborted, first.id);
+        assert!(first.satisfied.load(std::sync::atomic::Ordering::Relaxed), "no client has left");
+        assert_eq!(metrics.failed.with_label_values(&["reader_failed"]).get(), 1);
+
+        deltas.clear();
+        spared.take(TokenEvent::Token { token_id: 42, logprobs: None }, &mut deltas);
+        assert!(spared.events().is_some());
     }
 }

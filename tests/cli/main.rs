@@ -3,6 +3,9 @@
 mod bench;
 mod bench_stand_in;
 mod config;
+// Planned faults are part of debug builds alone.
+#[cfg(debug_assertions)]
+mod faults;
 mod hub;
 mod hub_stand_in;
 mod models;

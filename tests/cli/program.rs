@@ -7,7 +7,7 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 /// Longest wait for anything; far above what is needed on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(120);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
 /// The program with an environment that holds nothing of the developer's, and a small KV pool: many run at once.
 pub(crate) fn maru(arguments: &[&str]) -> Command {
@@ -28,6 +28,11 @@ pub(crate) fn run(arguments: &[&str], input: &str) -> Output {
     stdin.write_all(input.as_bytes()).expect("the program reads");
     drop(stdin);
     child.wait_with_output().expect("the program ends")
+}
+
+/// As [`run`] without input, with these environment variables.
+pub(crate) fn run_with(arguments: &[&str], variables: &[(&str, &str)]) -> Output {
+    maru(arguments).envs(variables.iter().copied()).output().expect("the program runs")
 }
 
 pub(crate) fn stdout(output: &Output) -> &str {
@@ -128,16 +133,22 @@ fn a_conversation_that_is_too_long_says_how_to_go_on() {
 }
 
 /// A running server, killed when dropped.
-struct Running {
+pub(crate) struct Running {
     child: Child,
-    port: u16,
+    pub(crate) port: u16,
     /// The rest of what it says on standard output.
     said: mpsc::Receiver<String>,
 }
 
 impl Running {
     fn start(arguments: &[&str]) -> Self {
+        Self::start_with(arguments, &[])
+    }
+
+    /// Starts it with these environment variables.
+    pub(crate) fn start_with(arguments: &[&str], variables: &[(&str, &str)]) -> Self {
         let mut child = maru(&[&["--port", "0", "--set", "server.drain_delay_s=0.2"], arguments].concat())
+            .envs(variables.iter().copied())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
@@ -151,13 +162,13 @@ impl Running {
     }
 
     /// Sends a request and returns the whole answer, head and body.
-    fn send(&self, method: &str, path: &str, headers: &str, body: &str) -> String {
+    pub(crate) fn send(&self, method: &str, path: &str, headers: &str, body: &str) -> String {
         let mut answer = String::new();
         self.open(method, path, headers, body).read_to_string(&mut answer).expect("an answer");
         answer
     }
 
-    fn open(&self, method: &str, path: &str, headers: &str, body: &str) -> TcpStream {
+    pub(crate) fn open(&self, method: &str, path: &str, headers: &str, body: &str) -> TcpStream {
         let mut stream = TcpStream::connect(("127.0.0.1", self.port)).expect("the server listens");
         stream.set_read_timeout(Some(PATIENCE)).expect("a valid time");
         let head = format!("{method} {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n{headers}");
@@ -173,7 +184,7 @@ impl Running {
         assert!(status.success());
     }
 
-    fn wait(mut self) -> ExitStatus {
+    pub(crate) fn wait(mut self) -> ExitStatus {
         self.child.wait().expect("the program ends")
     }
 }

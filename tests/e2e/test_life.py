@@ -2,10 +2,13 @@
 
 import asyncio
 import json
+import os
 import re
 import signal
 import subprocess
 import sys
+
+import pytest
 
 from harness.server import PATIENCE_S, ROOT, Maru, binary, clean_environment, free_port
 from harness.wire import Connection, chat, finish_reasons, request, texts, user
@@ -129,6 +132,11 @@ def test_a_wrong_setting_is_told_before_a_port_is_bound():
     assert ran.returncode not in (0, 101), ran
     told = (ran.stderr + ran.stdout).decode().lower()
     assert "port" in told or "no_such_key" in told, told
+
+
+@pytest.mark.skipif("MARU_BIN" in os.environ, reason="the binary may be a debug build")
+def test_a_release_build_holds_no_planned_faults():
+    assert b"MARU_FAILPOINTS" not in binary().read_bytes()
 
 
 def test_health_is_asked_without_curl(server):

@@ -21,6 +21,10 @@ pub(crate) enum Act {
     Panic,
     /// The first sampled row holds a NaN.
     Nan,
+    /// The first sampled row holds positive infinity.
+    Infinity,
+    /// The first sampled row masks every token.
+    Masked,
     /// A row of logits is missing.
     LoseRow,
 }
@@ -42,6 +46,8 @@ impl Runner for GatedRunner {
             Act::Fail => return Err(ModelError::Backend { op: "attention", reason: "planned".to_owned() }),
             Act::Panic => panic!("planned panic"),
             Act::Nan => data[3] = f32::NAN,
+            Act::Infinity => data[3] = f32::INFINITY,
+            Act::Masked => data[..VOCAB_SIZE].fill(f32::NEG_INFINITY),
             Act::LoseRow => data.truncate(data.len() - VOCAB_SIZE),
         }
         Ok(Logits::new(data, VOCAB_SIZE))

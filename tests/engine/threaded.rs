@@ -242,7 +242,7 @@ async fn a_slow_reader_loses_its_sequence_and_nobody_else_waits() {
     assert_eq!((rig.failed("slow_reader"), rig.aborted()), (1, [0, 0, 0, 0]));
 
     // Three tokens and the announcement fill the buffer; the last word still fits.
-    let mut exact = rig.submit(&sequence(3, 3, 1));
+    let mut exact = rig.submit(&sequence(3, 3, 2));
     rig.await_idle();
     assert_eq!(read(&mut exact).await.1, LENGTH);
 }
@@ -328,22 +328,24 @@ async fn a_failed_forward_pass_fails_its_batch_and_the_next_one_works() {
 }
 
 #[tokio::test]
-async fn invalid_logits_fail_their_own_sequence_only() {
-    let mut rig = Rig::new(config());
-    let first = sequence(1, 9, 1);
-    let mut hit = rig.submit(&first);
-    rig.act(Act::Go);
-    hit.next().await.expect("it is announced");
-    hit.next().await.expect("it has a token");
-    let second = sequence(1, 9, 2);
-    let mut spared = rig.submit(&second);
-    rig.act(Act::Nan);
-    rig.open();
-    let (_, last) = read(&mut hit).await;
-    assert_eq!(last, TokenEvent::Failed { error: SequenceError::InvalidLogits });
-    assert_eq!(read(&mut spared).await, (oracle::expect(&second, VOCAB_SIZE).tokens, LENGTH));
-    rig.await_idle();
-    assert_eq!((rig.failed("invalid_logits"), rig.metrics.corrupted_requests.get()), (1, 1));
+async fn a_row_without_a_token_fails_its_own_sequence_only() {
+    for act in [Act::Nan, Act::Infinity, Act::Masked] {
+        let mut rig = Rig::new(config());
+        let first = sequence(1, 9, 1);
+        let mut hit = rig.submit(&first);
+        rig.act(Act::Go);
+        hit.next().await.expect("it is announced");
+        hit.next().await.expect("it has a token");
+        let second = sequence(1, 9, 2);
+        let mut spared = rig.submit(&second);
+        rig.act(act);
+        rig.open();
+        let (_, last) = read(&mut hit).await;
+        assert_eq!(last, TokenEvent::Failed { error: SequenceError::InvalidLogits }, "{act:?}");
+        assert_eq!(read(&mut spared).await, (oracle::expect(&second, VOCAB_SIZE).tokens, LENGTH));
+        rig.await_idle();
+        assert_eq!((rig.failed("invalid_logits"), rig.metrics.corrupted_requests.get()), (1, 1));
+    }
 }
 
 #[tokio::test]
@@ -406,6 +408,31 @@ async fn who_waited_too_long_is_given_up_and_who_runs_is_not() {
     rig.await_idle();
     let rejected = rig.metrics.rejected.with_label_values(&["queue_timeout"]).get();
     assert_eq!((rejected, rig.failed("queue_timeout")), (1, 1));
+}
+
+#[tokio::test]
+async fn who_lost_its_blocks_shows_as_waiting_and_is_never_given_up() {
+    let mut rig = Rig::new(EngineConfig { max_queue_time_ms: 1_000, max_decode_slowdown: 0.0, ..config() });
+    let sequences: Vec<_> = (0..4).map(|i| sequence(20, 100, i)).collect();
+    let mut streams: Vec<_> = sequences.iter().map(|sequence| rig.submit(sequence)).collect();
+    let mut num_steps = 0;
+    while rig.metrics.num_preemptions.get() == 0 {
+        num_steps += 1;
+        assert!(num_steps < 400, "four times thirty blocks fit into sixty-four");
+        rig.act(Act::Go);
+        let num_done = || rig.metrics.iteration_tokens.get_sample_count();
+        eventually("the step is done", || num_done() == num_steps);
+    }
+    eventually("it shows", || rig.metrics.num_requests_waiting.get() > 0);
+    assert_eq!(rig.handle.pulse().num_waiting(), 0, "it has no place in the queue");
+    std::thread::sleep(Duration::from_millis(1_001));
+    rig.open();
+    for (sequence, stream) in sequences.iter().zip(&mut streams) {
+        assert_eq!(read(stream).await, (oracle::expect(sequence, VOCAB_SIZE).tokens, LENGTH));
+    }
+    rig.await_idle();
+    eventually("nobody waits", || rig.metrics.num_requests_waiting.get() == 0);
+    assert_eq!(rig.failed("queue_timeout"), 0);
 }
 
 #[tokio::test]
