@@ -17,7 +17,6 @@
 //! batch-dependent kernel into every model: all tests but those of `control` must fail then.
 
 mod control;
-#[path = "../engine/dice.rs"]
 mod dice;
 mod drive;
 mod models;

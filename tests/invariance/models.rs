@@ -22,6 +22,12 @@ pub(crate) const EXAONE35: Checkpoint =
     Checkpoint { folder: "tests/fixtures/checkpoints/exaone35", vocab_size: 128 };
 pub(crate) const EXAONE3_TIED: Checkpoint =
     Checkpoint { folder: "tests/fixtures/checkpoints/exaone3_tied", vocab_size: 128 };
+/// Norms after the branches and QK norm.
+pub(crate) const EXAONE4_FULL: Checkpoint =
+    Checkpoint { folder: "tests/fixtures/checkpoints/exaone4_full", vocab_size: 128 };
+/// Three layers that see eight tokens to one that sees all: blocks in four groups.
+pub(crate) const EXAONE4_HYBRID: Checkpoint =
+    Checkpoint { folder: "tests/fixtures/checkpoints/exaone4_hybrid", vocab_size: 128 };
 /// The model that ships with the project: five layers in bf16.
 pub(crate) const DEMO: Checkpoint = Checkpoint { folder: "models/demo", vocab_size: 5120 };
 

@@ -7,7 +7,7 @@ use maru::sampling::SamplingParams;
 
 use crate::dice::Dice;
 use crate::drive::{Answer, Arrival, Course, Settings, alone, run_until};
-use crate::models::{EXAONE3_TIED, EXAONE35, Setup};
+use crate::models::{EXAONE3_TIED, EXAONE4_FULL, EXAONE4_HYBRID, EXAONE35, Setup};
 
 const DEFAULT_RUNS: usize = 500;
 const NUM_NEEDLE_TOKENS: usize = 24;
@@ -109,7 +109,8 @@ fn settings(dice: &mut Dice, company: Company, runner: &dyn Runner, arrivals: &[
     let block_size = runner.kv_capacity().block_size as usize;
     let blocks = |arrival: &Arrival| {
         let sequence = &arrival.sequence;
-        (sequence.prompt.len() + sequence.max_new_tokens as usize).div_ceil(block_size) as u32
+        let num_tokens = sequence.prompt.len() + sequence.max_new_tokens as usize;
+        (num_tokens.div_ceil(block_size) * runner.kv_groups().len()) as u32
     };
     let demand: u32 = arrivals.iter().map(blocks).sum();
     let largest = arrivals.iter().map(blocks).max().expect("the needle arrives");
@@ -198,9 +199,16 @@ fn one_request_has_one_output_in_500_runs_among_random_traffic() {
 }
 
 #[test]
-fn a_bf16_cache_and_the_other_generation_change_nothing_about_that() {
+fn a_bf16_cache_and_the_other_generations_change_nothing_about_that() {
     let num_runs = num_runs() / 5;
     check(&Setup::all(EXAONE35, KvDtypeChoice::Bf16), num_runs).unwrap();
     check(&Setup::all(EXAONE3_TIED, KvDtypeChoice::F32), num_runs).unwrap();
-    check(&Setup::all(EXAONE3_TIED, KvDtypeChoice::Bf16), num_runs).unwrap();
+    check(&Setup::all(EXAONE4_FULL, KvDtypeChoice::Bf16), num_runs).unwrap();
+}
+
+#[test]
+fn nor_do_layers_that_see_a_window() {
+    let met = check(&Setup::all(EXAONE4_HYBRID, KvDtypeChoice::F32), num_runs() / 5).unwrap();
+    println!("{met:?}");
+    assert!(met.cached > 0 && met.preempted > 0, "{met:?}");
 }

@@ -6,7 +6,7 @@ use maru::sampling::SamplingParams;
 
 use crate::dice::Dice;
 use crate::drive::{Arrival, Settings, alone, run};
-use crate::models::{EXAONE3_TIED, EXAONE35, Setup};
+use crate::models::{EXAONE3_TIED, EXAONE4_HYBRID, EXAONE35, Setup};
 
 /// One request per value of each parameter, the others drawn.
 fn requests(dice: &mut Dice, vocab_size: usize) -> Vec<NewSequence> {
@@ -75,7 +75,12 @@ pub(crate) fn check(runner: &mut dyn Runner, vocab_size: usize) -> Result<(), St
 
 #[test]
 fn no_sampling_parameter_lets_the_batch_through() {
-    for (checkpoint, kv) in [(EXAONE35, KvDtypeChoice::F32), (EXAONE3_TIED, KvDtypeChoice::Bf16)] {
+    let models = [
+        (EXAONE35, KvDtypeChoice::F32),
+        (EXAONE3_TIED, KvDtypeChoice::Bf16),
+        (EXAONE4_HYBRID, KvDtypeChoice::F32),
+    ];
+    for (checkpoint, kv) in models {
         for setup in Setup::all(checkpoint, kv) {
             let result = check(&mut *setup.load(), checkpoint.vocab_size);
             result.unwrap_or_else(|difference| panic!("{setup:?}: {difference}"));

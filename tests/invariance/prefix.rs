@@ -7,7 +7,7 @@ use maru::sampling::SamplingParams;
 
 use crate::dice::Dice;
 use crate::drive::{Arrival, Settings, alone, run};
-use crate::models::{DEMO, EXAONE3_TIED, EXAONE35, Setup};
+use crate::models::{DEMO, EXAONE3_TIED, EXAONE4_HYBRID, EXAONE35, Setup};
 
 const NUM_OUTPUT: u32 = 9;
 /// More steps than a request takes, so that it has ended when the next one comes.
@@ -102,6 +102,7 @@ fn warm_is_cold(setup: &Setup) {
 fn a_cached_beginning_changes_no_bit_and_is_counted_to_the_token() {
     Setup::all(EXAONE35, KvDtypeChoice::F32).iter().for_each(warm_is_cold);
     Setup::all(EXAONE3_TIED, KvDtypeChoice::Bf16).iter().for_each(warm_is_cold);
+    Setup::all(EXAONE4_HYBRID, KvDtypeChoice::F32).iter().for_each(warm_is_cold);
 }
 
 #[test]

