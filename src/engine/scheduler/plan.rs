@@ -28,11 +28,11 @@ impl Scheduler {
         if !plan.scheduled.is_empty() {
             budget.limit_prefill(self.max_prefill_tokens);
         }
+        self.admit();
         self.plan_prompts(&mut plan, &mut budget);
-        self.plan_admissions(&mut plan, &mut budget);
         if let (true, Some(&first)) = (plan.scheduled.is_empty(), self.running.first()) {
             // Everybody waits for a neighbour's blocks or for free ones: the first needs to wait for nobody.
-            self.plan_prompt(first, Patience::None, &mut plan, &mut budget);
+            self.plan_prompt(first, Patience::None, usize::MAX, &mut plan, &mut budget);
         }
         self.check_books();
         plan
@@ -80,8 +80,8 @@ impl Scheduler {
                 continue;
             }
             turn += 1;
-            // A token is left for each of the others.
-            let num_others = self.running.len() - turn;
+            // A token is left for each of the others, unfinished prompts included.
+            let num_others = self.running.len() - plan.scheduled.len() - 1;
             let num_drafts = self.guess(slot, budget.num_left().saturating_sub(1 + num_others));
             let num_tokens = 1 + num_drafts;
             budget.take(num_tokens);
@@ -130,23 +130,35 @@ impl Scheduler {
         let unfinished = self.running.iter().copied().filter(|&slot| !self.at(slot).is_decoding());
         let mut turns: Vec<usize> = unfinished.collect();
         turns.sort_by_cached_key(|&slot| policy::prefill_turn(self.at(slot), &self.tenants));
+        let Some((&first, others)) = turns.split_first() else { return };
+        let passing = policy::who_passes(self.at(first), others.iter().map(|&slot| self.at(slot)));
+        let passing: Vec<usize> = passing.iter().map(|sequence| self.slots[&sequence.id()]).collect();
+        let num_kept = self.at(first).num_uncomputed().min(budget.num_prefill_left().div_ceil(2));
+        for slot in passing {
+            let num_left = budget.num_prefill_left() - num_kept;
+            self.plan_prompt(slot, Patience::ForNeighbours, num_left, plan, budget);
+        }
         for slot in turns {
-            if self.at(slot).stage != Stage::Waiting {
-                self.plan_prompt(slot, Patience::ForNeighbours, plan, budget);
+            if plan.scheduled.iter().all(|part| part.slot != slot) {
+                self.plan_prompt(slot, Patience::ForNeighbours, usize::MAX, plan, budget);
             }
         }
     }
 
-    /// A running sequence with more than a token to compute advances, unless it waits for a neighbour or for blocks.
+    /// A running sequence with more than a token to compute advances by at most `max_tokens`, unless it waits for a
+    /// neighbour or for blocks.
     fn plan_prompt(
         &mut self,
         slot: usize,
         patience: Patience,
+        max_tokens: usize,
         plan: &mut StepPlan,
         budget: &mut TokenBudget,
     ) {
-        let num_left = budget.num_prefill_left();
-        if num_left == 0 || !self.adopt_prefix(slot, patience, plan) {
+        let num_left = budget.num_prefill_left().min(max_tokens);
+        // Who comes later in turn may have lost its blocks in the meantime.
+        let is_waiting = self.at(slot).stage == Stage::Waiting;
+        if is_waiting || num_left == 0 || !self.adopt_prefix(slot, patience, plan) {
             return;
         }
         let start = self.at(slot).num_computed();
@@ -233,11 +245,10 @@ impl Scheduler {
         }
     }
 
-    /// Waiting sequences start to run while there is room and something left of the budget. Who is next is not
-    /// overtaken by who would fit, so that a large sequence is never starved by small ones.
-    fn plan_admissions(&mut self, plan: &mut StepPlan, budget: &mut TokenBudget) {
-        while budget.num_prefill_left() > 0 {
-            let Some(next) = self.waiting.next(&self.tenants) else { return };
+    /// Waiting sequences start to run while there is room. Who is next is not overtaken by who would fit, so that a
+    /// large sequence is never starved by small ones.
+    fn admit(&mut self) {
+        while let Some(next) = self.waiting.next(&self.tenants) {
             let slot = self.slots[&next.id];
             if !self.running.is_empty() && !self.has_room_for(slot) {
                 return;
@@ -256,7 +267,6 @@ impl Scheduler {
             let rank = sequence.rank();
             let place = self.running.partition_point(|&other| self.at(other).rank() < rank);
             self.running.insert(place, slot);
-            self.plan_prompt(slot, Patience::ForNeighbours, plan, budget);
         }
     }
 
