@@ -250,7 +250,7 @@ impl Scheduler {
             self.kv.name(blocks, tokens);
             let tenant = sequence.tenant();
             self.tenants.begin(tenant);
-            if sequence.num_cached.is_none() {
+            if !std::mem::replace(&mut sequence.is_charged, true) {
                 self.tenants.charge(tenant, sequence.num_prompt(), 0);
             }
             let rank = sequence.rank();
