@@ -24,6 +24,8 @@ mod reader;
 mod run_loop;
 mod scheduler;
 mod sequence;
+#[cfg(test)]
+mod simulation;
 mod step;
 mod tenants;
 mod thread;
