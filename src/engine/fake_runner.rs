@@ -45,24 +45,28 @@ impl FakeRunner {
     /// The same for a model with these groups of layers.
     pub fn logits_after_in(groups: &[KvGroup], tokens: &[u32], vocab_size: usize) -> Vec<f32> {
         let mut slots = vec![Vec::with_capacity(tokens.len()); groups.len()];
-        let mut readings: Vec<Reading> = groups.iter().map(|_| Reading::default()).collect();
+        let mut readings = vec![Reading::default(); groups.len()];
         let mut context = EMPTY_CONTEXT;
         for (position, &token_id) in (0_u32..).zip(tokens) {
-            for (group, slots) in slots.iter_mut().enumerate() {
-                slots.push(written(context, token_id, position, group));
+            for (group, reading) in readings.iter_mut().enumerate() {
+                reading.before(position, groups[group], |position| slots[group][position as usize]);
             }
-            let read = readings.iter_mut().zip(groups).zip(&slots);
-            context = combined(read.map(|((reading, &group), slots)| {
-                reading.up_to(position, group, |position| slots[position as usize])
-            }));
+            let before = context_before(position, &readings);
+            for (group, reading) in readings.iter_mut().enumerate() {
+                let value = written(before, token_id, position, group);
+                slots[group].push(value);
+                reading.take(value);
+            }
+            context = combined(&readings);
         }
         logits_row(context, vocab_size).collect()
     }
 
-    /// Spoils a block that nobody owns, so that a later read of it shows.
-    pub fn poison_block(&mut self, block_id: u32) {
-        let size = self.capacity.block_size as usize;
-        self.slots[block_id as usize * size..][..size].fill(POISON);
+    /// Spoils a block but for its first `num_kept` slots, so that a later read of the others shows.
+    pub fn poison_block(&mut self, block_id: u32, num_kept: u32) {
+        let start = block_id * self.capacity.block_size;
+        let slots = (start + num_kept) as usize..(start + self.capacity.block_size) as usize;
+        self.slots[slots].fill(POISON);
     }
 
     fn check(&self, batch: &ForwardBatch) -> Result<(), ModelError> {
@@ -87,31 +91,22 @@ impl Runner for FakeRunner {
         let size = self.capacity.block_size;
         let mut contexts = Vec::with_capacity(batch.num_tokens());
         for seq in 0..batch.num_seqs() {
-            let tables: Vec<&[u32]> = batch.kv.iter().map(|kv| kv.block_tables.row(seq)).collect();
-            let mut readings: Vec<Reading> = self.groups.iter().map(|_| Reading::default()).collect();
-            let mut context_at = |position: u32, slots: &[u64]| {
-                combined(readings.iter_mut().zip(&self.groups).zip(&tables).map(
-                    |((reading, &group), table)| {
-                        reading.up_to(position, group, |position| {
-                            let block = table[(position / size) as usize];
-                            slots[(block * size + position % size) as usize]
-                        })
-                    },
-                ))
-            };
-            let rows = batch.query_start[seq] as usize..batch.query_start[seq + 1] as usize;
-            let mut context = match batch.positions[rows.start].checked_sub(1) {
-                None => EMPTY_CONTEXT,
-                Some(last_cached) => context_at(last_cached, &self.slots),
-            };
-            for row in rows {
+            let mut readings = vec![Reading::default(); self.groups.len()];
+            for row in batch.query_start[seq] as usize..batch.query_start[seq + 1] as usize {
                 let position = batch.positions[row];
-                for (group, kv) in batch.kv.iter().enumerate() {
-                    self.slots[kv.slot_mapping[row] as usize] =
-                        written(context, batch.token_ids[row], position, group);
+                for (group, reading) in readings.iter_mut().enumerate() {
+                    let table = batch.kv[group].block_tables.row(seq);
+                    let slot = |position| table[(position / size) as usize] * size + position % size;
+                    reading
+                        .before(position, self.groups[group], |position| self.slots[slot(position) as usize]);
                 }
-                context = context_at(position, &self.slots);
-                contexts.push(context);
+                let before = context_before(position, &readings);
+                for (group, reading) in readings.iter_mut().enumerate() {
+                    let value = written(before, batch.token_ids[row], position, group);
+                    self.slots[batch.kv[group].slot_mapping[row] as usize] = value;
+                    reading.take(value);
+                }
+                contexts.push(combined(&readings));
             }
         }
         let rows = batch.sample_rows.iter().map(|&row| contexts[row as usize]);
@@ -129,24 +124,32 @@ impl Runner for FakeRunner {
 }
 
 /// One group's reading of a sequence, which goes on where it stopped if the group sees everything.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 struct Reading {
     state: u64,
     next: u32,
 }
 
 impl Reading {
-    /// What the row at `position` reads.
-    fn up_to(&mut self, position: u32, group: KvGroup, slot: impl Fn(u32) -> u64) -> u64 {
+    /// Reads what the row at `position` sees before itself, and nothing else: what left the window may be gone.
+    fn before(&mut self, position: u32, group: KvGroup, slot: impl Fn(u32) -> u64) {
         if group.window.is_some() {
             (self.state, self.next) = (0, group.first_visible(position));
         }
-        while self.next <= position {
-            self.state = mix(self.state.rotate_left(1) ^ slot(self.next));
-            self.next += 1;
+        while self.next < position {
+            self.take(slot(self.next));
         }
-        self.state
     }
+
+    fn take(&mut self, value: u64) {
+        self.state = mix(self.state.rotate_left(1) ^ value);
+        self.next += 1;
+    }
+}
+
+/// What the row at `position` knows when it is written.
+fn context_before(position: u32, readings: &[Reading]) -> u64 {
+    if position == 0 { EMPTY_CONTEXT } else { combined(readings) }
 }
 
 /// What a token leaves in its slot of a group.
@@ -155,8 +158,8 @@ fn written(context: u64, token_id: u32, position: u32, group: usize) -> u64 {
 }
 
 /// The context that all groups' readings make.
-fn combined(readings: impl Iterator<Item = u64>) -> u64 {
-    readings.fold(EMPTY_CONTEXT, |context, reading| mix(context.rotate_left(1) ^ reading))
+fn combined(readings: &[Reading]) -> u64 {
+    readings.iter().fold(EMPTY_CONTEXT, |context, reading| mix(context.rotate_left(1) ^ reading.state))
 }
 
 /// Logits between -8 and 8.
@@ -217,7 +220,7 @@ mod tests {
     fn a_spoilt_block_changes_the_logits() {
         let mut runner = FakeRunner::new(CAPACITY, VOCAB);
         last_row(&mut runner, &part(0, 2));
-        runner.poison_block(3);
+        runner.poison_block(3, 1);
         assert_ne!(last_row(&mut runner, &part(2, 3)), FakeRunner::logits_after(&[5, 6, 7], VOCAB));
     }
 
@@ -228,6 +231,21 @@ mod tests {
         let mut batch = part(2, 3);
         batch.kv[0].block_tables.data = vec![2, 1];
         assert_ne!(last_row(&mut runner, &batch), FakeRunner::logits_after(&[5, 6, 7], VOCAB));
+    }
+
+    #[test]
+    fn what_left_the_window_is_not_read_again() {
+        let groups = vec![KvGroup { window: Some(2) }];
+        let expected = FakeRunner::logits_after_in(&groups, &[5, 6, 7], VOCAB);
+        let mut runner = FakeRunner::with_groups(CAPACITY, groups, VOCAB);
+        last_row(&mut runner, &part(0, 2));
+        // The row at 2 sees the positions 1 and 2; block 3 holds the positions 0 and 1.
+        runner.slots[6] = POISON;
+        assert_eq!(last_row(&mut runner, &part(2, 3)), expected);
+        let mut runner = FakeRunner::with_groups(CAPACITY, vec![KvGroup { window: Some(1) }], VOCAB);
+        let mut batch = part(2, 3);
+        batch.kv[0].block_tables.data[0] = BlockTables::NONE;
+        last_row(&mut runner, &batch);
     }
 
     #[test]

@@ -32,6 +32,8 @@ mod readers;
 mod run_loop;
 mod scheduler;
 mod sequence;
+#[cfg(test)]
+mod simulation;
 mod step;
 mod tenants;
 mod thread;

@@ -63,6 +63,21 @@ pub(super) fn prefill_turn(sequence: &Sequence, tenants: &Tenants) -> impl Ord +
     (is_not_overdue, priority, tenants.service(sequence.tenant()), id)
 }
 
+/// Unfinished prompts that may use up to half of what `first`, whose turn it is, would get: those as urgent of which
+/// less than half as much is left, the shortest first. So a long prompt makes short ones wait for a step or two, not
+/// until it is done, and is delayed by them to twice its time at most.
+pub(super) fn who_passes<'a>(
+    first: &Sequence,
+    others: impl Iterator<Item = &'a Sequence>,
+) -> Vec<&'a Sequence> {
+    let class = |sequence: &Sequence| (sequence.is_overdue, sequence.priority());
+    let is_short = |sequence: &&Sequence| 2 * sequence.num_uncomputed() < first.num_uncomputed();
+    let mut passing: Vec<_> =
+        others.filter(|sequence| class(sequence) == class(first)).filter(is_short).collect();
+    passing.sort_by_key(|sequence| (sequence.num_uncomputed(), sequence.id()));
+    passing
+}
+
 /// Whom `candidate` may push out, one after the other until it has room: first the less urgent, the last of them
 /// first. If none of its tenant's sequences runs, also the last to come of whichever tenant has most running, as long
 /// as that leaves it one. Who was admitted because it had waited too long stays.

@@ -33,6 +33,8 @@ pub struct Sequence {
     pub(super) stage: Stage,
     /// Prompt tokens found in the prefix cache when it computed for the first time; none before that.
     pub(super) num_cached: Option<usize>,
+    /// Whether its tenant has paid for its prompt.
+    pub(super) is_charged: bool,
     /// Whether it was admitted because it had waited for long enough: the more urgent do not take its place again.
     pub(super) is_overdue: bool,
     /// Names of the blocks that it computes for others too.
@@ -97,6 +99,7 @@ impl Sequence {
             lookup: None,
             stage: Stage::Waiting,
             num_cached: None,
+            is_charged: false,
             is_overdue: false,
             claims: Vec::new(),
         }

@@ -1,13 +1,14 @@
-//! The engine without a model: a seeded simulation of the scheduler, and the thread with its channels.
-//!
-//! A failing seed prints itself and is replayed alone with `MARU_SIM_SEED=<seed> cargo test --test engine simulation`.
-//! `MARU_SIM_SEEDS=<count>` runs more seeds than the default.
+//! The engine's thread and channels over a fake model. The scheduler has its own simulation, in the library
+//! (`src/engine/simulation`), where its parts can be given bugs.
 
+#[path = "../../src/engine/simulation/dice.rs"]
 mod dice;
 mod oracle;
-mod planted;
 mod rig;
-mod scenario;
-mod simulation;
 mod threaded;
-mod world;
+
+mod scenario {
+    //! What all sequences have in common.
+
+    pub(crate) const VOCAB_SIZE: usize = 24;
+}

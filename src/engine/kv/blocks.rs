@@ -43,7 +43,8 @@ impl SequenceBlocks {
         self.keys.get(start + 1..).unwrap_or_default()
     }
 
-    fn num_places(&self) -> usize {
+    /// Blocks that each table has room for, given back or not.
+    pub(in crate::engine) fn num_places(&self) -> usize {
         self.tables.first().map_or(0, |table| table.places().len())
     }
 }
@@ -92,6 +93,12 @@ impl KvBlocks {
     /// Blocks whose contents can be found again, held or not.
     pub fn num_cached(&self) -> usize {
         self.cache.as_ref().map_or(0, PrefixCache::num_known)
+    }
+
+    /// How many tokens of a block the prefix cache offers.
+    #[cfg(test)]
+    pub(in crate::engine) fn num_known_tokens(&self, block: BlockId) -> usize {
+        self.cache.as_ref().map_or(0, |cache| cache.num_known_tokens(block))
     }
 
     /// Most blocks that a sequence of `num_tokens` tokens holds at a time, however it is computed.

@@ -55,6 +55,12 @@ impl PrefixCache {
         self.entries[block.0 as usize].is_some()
     }
 
+    /// How many of a block's first tokens can be found.
+    #[cfg(test)]
+    pub(super) fn num_known_tokens(&self, block: BlockId) -> usize {
+        self.entries[block.0 as usize].as_ref().map_or(0, |entry| entry.tokens.len())
+    }
+
     /// Blocks whose contents can be found.
     pub(super) fn num_known(&self) -> usize {
         self.entries.iter().flatten().count()

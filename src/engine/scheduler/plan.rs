@@ -28,11 +28,11 @@ impl Scheduler {
         if !plan.scheduled.is_empty() {
             budget.limit_prefill(self.max_prefill_tokens);
         }
+        self.admit();
         self.plan_prompts(&mut plan, &mut budget);
-        self.plan_admissions(&mut plan, &mut budget);
         if let (true, Some(&first)) = (plan.scheduled.is_empty(), self.running.first()) {
             // Everybody waits for a neighbour's blocks or for free ones: the first needs to wait for nobody.
-            self.plan_prompt(first, Patience::None, &mut plan, &mut budget);
+            self.plan_prompt(first, Patience::None, usize::MAX, &mut plan, &mut budget);
         }
         self.check_books();
         plan
@@ -70,6 +70,7 @@ impl Scheduler {
     /// Running outputs advance by a token each, in the order of rank, and check their guesses.
     fn plan_outputs(&mut self, plan: &mut StepPlan, budget: &mut TokenBudget) {
         let mut turn = 0;
+        let mut num_spare = self.blocks_to_spare();
         while let Some(&slot) = self.running.get(turn) {
             if !self.at(slot).is_decoding() {
                 turn += 1;
@@ -80,9 +81,11 @@ impl Scheduler {
                 continue;
             }
             turn += 1;
-            // A token is left for each of the others.
-            let num_others = self.running.len() - turn;
-            let num_drafts = self.guess(slot, budget.num_left().saturating_sub(1 + num_others));
+            // A token is left for each of the others, unfinished prompts included, and for who may come next.
+            let has_place = self.waiting.len() > 0 && self.running.len() < self.limits.max_num_seqs;
+            let num_others = self.running.len() - plan.scheduled.len() - 1 + usize::from(has_place);
+            let max_drafts = budget.num_left().saturating_sub(1 + num_others);
+            let num_drafts = self.guess(slot, max_drafts, &mut num_spare);
             let num_tokens = 1 + num_drafts;
             budget.take(num_tokens);
             let id = self.at(slot).id();
@@ -104,22 +107,32 @@ impl Scheduler {
     }
 
     /// Guesses for a running output, where that takes neither a token nor a block from others.
-    fn guess(&mut self, slot: usize, max_tokens: usize) -> usize {
+    fn guess(&mut self, slot: usize, max_tokens: usize, num_spare: &mut usize) -> usize {
         if self.speculation.max_draft_tokens == 0 || max_tokens == 0 {
             return 0;
         }
-        let is_roomy = self.kv.pool().num_free() > self.running.len() * self.kv.groups().len();
+        let (size, num_groups) = (self.kv.block_size() as usize, self.kv.groups().len());
         let sequence = self.sequences[slot].as_mut().expect("the slot is taken");
-        let size = self.kv.block_size() as usize;
-        let reach = match is_roomy {
-            true => self.kv.reach(&sequence.blocks),
-            false => (sequence.num_computed + 1).next_multiple_of(size),
-        };
+        let num_places = sequence.blocks.num_places();
+        let reach = (num_places + *num_spare / num_groups) * size;
         sequence.guess(max_tokens.min(reach - sequence.num_computed - 1));
         let num_drafts = sequence.drafts.len();
         let num_tokens = sequence.num_computed + 1 + num_drafts;
         assert!(self.grow(slot, num_tokens), "the guesses fit into what is free");
+        *num_spare -= (self.at(slot).blocks.num_places() - num_places) * num_groups;
         num_drafts
+    }
+
+    /// Free blocks for which nobody waits, and which no running sequence needs for the tokens that it knows.
+    fn blocks_to_spare(&self) -> usize {
+        if self.speculation.max_draft_tokens == 0 || self.waiting.len() > 0 {
+            return 0;
+        }
+        let needed = |sequence: &Sequence| match sequence.is_decoding() {
+            true => self.kv.groups().len(),
+            false => self.kv.most_held(sequence.num_tokens()).saturating_sub(sequence.blocks().num_held()),
+        };
+        self.kv.pool().num_free().saturating_sub(self.running().map(needed).sum())
     }
 
     /// Unfinished prompts advance as far as the budget goes.
@@ -130,23 +143,35 @@ impl Scheduler {
         let unfinished = self.running.iter().copied().filter(|&slot| !self.at(slot).is_decoding());
         let mut turns: Vec<usize> = unfinished.collect();
         turns.sort_by_cached_key(|&slot| policy::prefill_turn(self.at(slot), &self.tenants));
+        let Some((&first, others)) = turns.split_first() else { return };
+        let passing = policy::who_passes(self.at(first), others.iter().map(|&slot| self.at(slot)));
+        let passing: Vec<usize> = passing.iter().map(|sequence| self.slots[&sequence.id()]).collect();
+        let num_kept = self.at(first).num_uncomputed().min(budget.num_prefill_left().div_ceil(2));
+        for slot in passing {
+            let num_left = budget.num_prefill_left() - num_kept;
+            self.plan_prompt(slot, Patience::ForNeighbours, num_left, plan, budget);
+        }
         for slot in turns {
-            if self.at(slot).stage != Stage::Waiting {
-                self.plan_prompt(slot, Patience::ForNeighbours, plan, budget);
+            if plan.scheduled.iter().all(|part| part.slot != slot) {
+                self.plan_prompt(slot, Patience::ForNeighbours, usize::MAX, plan, budget);
             }
         }
     }
 
-    /// A running sequence with more than a token to compute advances, unless it waits for a neighbour or for blocks.
+    /// A running sequence with more than a token to compute advances by at most `max_tokens`, unless it waits for a
+    /// neighbour or for blocks.
     fn plan_prompt(
         &mut self,
         slot: usize,
         patience: Patience,
+        max_tokens: usize,
         plan: &mut StepPlan,
         budget: &mut TokenBudget,
     ) {
-        let num_left = budget.num_prefill_left();
-        if num_left == 0 || !self.adopt_prefix(slot, patience, plan) {
+        let num_left = budget.num_prefill_left().min(max_tokens);
+        // Who comes later in turn may have lost its blocks in the meantime.
+        let is_waiting = self.at(slot).stage == Stage::Waiting;
+        if is_waiting || num_left == 0 || !self.adopt_prefix(slot, patience, plan) {
             return;
         }
         let start = self.at(slot).num_computed();
@@ -233,11 +258,10 @@ impl Scheduler {
         }
     }
 
-    /// Waiting sequences start to run while there is room and something left of the budget. Who is next is not
-    /// overtaken by who would fit, so that a large sequence is never starved by small ones.
-    fn plan_admissions(&mut self, plan: &mut StepPlan, budget: &mut TokenBudget) {
-        while budget.num_prefill_left() > 0 {
-            let Some(next) = self.waiting.next(&self.tenants) else { return };
+    /// Waiting sequences start to run while there is room. Who is next is not overtaken by who would fit, so that a
+    /// large sequence is never starved by small ones.
+    fn admit(&mut self) {
+        while let Some(next) = self.waiting.next(&self.tenants) {
             let slot = self.slots[&next.id];
             if !self.running.is_empty() && !self.has_room_for(slot) {
                 return;
@@ -250,13 +274,12 @@ impl Scheduler {
             self.kv.name(blocks, tokens);
             let tenant = sequence.tenant();
             self.tenants.begin(tenant);
-            if sequence.num_cached.is_none() {
+            if !std::mem::replace(&mut sequence.is_charged, true) {
                 self.tenants.charge(tenant, sequence.num_prompt(), 0);
             }
             let rank = sequence.rank();
             let place = self.running.partition_point(|&other| self.at(other).rank() < rank);
             self.running.insert(place, slot);
-            self.plan_prompt(slot, Patience::ForNeighbours, plan, budget);
         }
     }
 

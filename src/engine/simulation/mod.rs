@@ -1,0 +1,27 @@
+//! The scheduler, the KV books, the batch builder and the sampler around a fake runner, run thousands of times from
+//! seeds, with every promise checked at every step. `docs/simulation.md` says what is simulated and what is checked.
+
+/// A broken promise, in words.
+type Checked = Result<(), String>;
+
+macro_rules! ensure {
+    ($condition:expr, $($words:tt)+) => {
+        if !$condition {
+            return Err(format!($($words)+));
+        }
+    };
+}
+
+mod books;
+mod contents;
+mod dice;
+mod ledger;
+mod oracle;
+mod outcome_checks;
+mod plan_checks;
+mod scenario;
+mod seeds;
+mod tally;
+mod tamper;
+mod tracked;
+mod world;

@@ -1,0 +1,232 @@
+//! A seed made into an engine, its sequences and their fates.
+
+use super::dice::Dice;
+use super::oracle;
+use crate::engine::kv::HashKey;
+use crate::engine::{NewSequence, Priority, SchedulerConfig, SpeculationConfig, StepLimits, TenantId};
+use crate::model::{KvCapacity, KvGroup};
+use crate::sampling::SamplingParams;
+
+/// Everything that happens in one simulated run.
+#[derive(Debug, Clone)]
+pub(super) struct Scenario {
+    pub(super) engine: SchedulerConfig,
+    pub(super) vocab_size: usize,
+    /// In order of arrival.
+    pub(super) arrivals: Vec<Arrival>,
+    /// Steps whose forward pass fails.
+    pub(super) failing_steps: Vec<usize>,
+    /// Steps in which one row, this one modulo the number of rows, holds a NaN.
+    pub(super) nan_steps: Vec<(usize, usize)>,
+    /// From these steps on outputs leave prompts so many tokens.
+    pub(super) prefill_limits: Vec<(usize, usize)>,
+    /// Who comes in this step or later is not let in any more.
+    pub(super) drains_at: Option<usize>,
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct Arrival {
+    pub(super) step: usize,
+    pub(super) sequence: NewSequence,
+    pub(super) fate: Fate,
+}
+
+/// When the reader of a sequence leaves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fate {
+    Stays,
+    /// So many steps after its arrival, wherever it is then: a deadline.
+    LeavesAfterSteps(usize),
+    /// When so many tokens were computed: in mid-prefill or in decode.
+    LeavesAtComputed(usize),
+    /// When so many tokens came out.
+    LeavesAfterTokens(usize),
+    /// It has not read so many tokens that came out: it is given up while the step's events are handed out.
+    ReadsTooSlowly(usize),
+    /// When it waits for a neighbour's blocks.
+    LeavesWhenParked,
+    /// When it has lost its blocks.
+    LeavesWhenPreempted,
+}
+
+impl Scenario {
+    pub(super) fn from_seed(seed: u64) -> Self {
+        let dice = &mut Dice::new(seed);
+        let engine = engine(dice);
+        let vocab_size = *one_of(dice, &[2, 3, 5, 24]);
+        let arrivals = Arrivals::new(dice, &engine, vocab_size).draw(dice);
+        let faulty = dice.chance(25);
+        let mut steps = |percent| {
+            if faulty { (0..100).filter(|_| dice.chance(percent)).collect() } else { Vec::new() }
+        };
+        let failing_steps = steps(3);
+        let nan_steps = steps(5).into_iter().map(|step| (step, step / 3)).collect();
+        let num_limits = if dice.chance(40) { dice.between(1, 4) } else { 0 };
+        let mut prefill_limits: Vec<_> =
+            (0..num_limits).map(|_| (dice.between(0, 30), dice.between(0, 12))).collect();
+        prefill_limits.sort_unstable();
+        let drains_at = dice.chance(10).then(|| dice.between(0, 20));
+        Self { engine, vocab_size, arrivals, failing_steps, nan_steps, prefill_limits, drains_at }
+    }
+}
+
+fn engine(dice: &mut Dice) -> SchedulerConfig {
+    let max_num_seqs = dice.between(1, 6);
+    let slack = if dice.chance(25) { 0 } else { dice.between(1, 20) };
+    let limits = StepLimits { max_num_seqs, max_num_batched_tokens: max_num_seqs + slack };
+    let windows: &[Option<u32>] = match dice.between(0, 5) {
+        0 => &[Some(dice.between(1, 12) as u32)],
+        1 => &[None, Some(dice.between(1, 12) as u32)],
+        2 => &[Some(dice.between(1, 12) as u32), None, Some(dice.between(1, 12) as u32)],
+        _ => &[None],
+    };
+    let groups: Vec<KvGroup> = windows.iter().map(|&window| KvGroup { window }).collect();
+    let block_size = dice.between(1, 8) as u32;
+    // Often hardly more than one sequence needs.
+    let num_tokens = if dice.chance(60) { dice.between(4, 40) } else { dice.between(4, 120) };
+    let num_places = num_tokens.div_ceil(block_size as usize);
+    let num_blocks = (num_places * groups.len()).max(groups.len()) as u32;
+    let speculation = match dice.chance(50) {
+        true => {
+            let min_ngram = dice.between(1, 2);
+            let max_ngram = min_ngram + dice.between(0, 2);
+            SpeculationConfig { max_draft_tokens: dice.between(1, 6), max_ngram, min_ngram }
+        }
+        false => SpeculationConfig::default(),
+    };
+    SchedulerConfig {
+        limits,
+        capacity: KvCapacity { num_blocks, block_size },
+        groups,
+        prefix_cache: dice.chance(80).then(|| HashKey([dice.next() as u8; 16])),
+        speculation,
+    }
+}
+
+/// What the sequences of one scenario have in common.
+struct Arrivals {
+    vocab_size: usize,
+    groups: Vec<KvGroup>,
+    /// Tokens that a sequence may have.
+    max_tokens: usize,
+    beginnings: Vec<Vec<u32>>,
+    num_salts: usize,
+    num_tenants: usize,
+    num_priorities: usize,
+    bursty: bool,
+}
+
+impl Arrivals {
+    fn new(dice: &mut Dice, engine: &SchedulerConfig, vocab_size: usize) -> Self {
+        let max_tokens = (engine.capacity.num_tokens() as usize / engine.groups.len()).min(40);
+        let num_beginnings = dice.between(1, 3);
+        let beginnings = (0..num_beginnings)
+            .map(|_| {
+                let num_tokens = dice.between(0, max_tokens * 3 / 4);
+                tokens(dice, num_tokens, vocab_size)
+            })
+            .collect();
+        Self {
+            vocab_size,
+            groups: engine.groups.clone(),
+            max_tokens,
+            beginnings,
+            num_salts: *one_of(dice, &[1, 1, 2]),
+            num_tenants: *one_of(dice, &[1, 2, 3]),
+            num_priorities: *one_of(dice, &[1, 1, 2, 3]),
+            bursty: dice.chance(50),
+        }
+    }
+
+    fn draw(&self, dice: &mut Dice) -> Vec<Arrival> {
+        let mut step = 0;
+        let mut arrivals: Vec<Arrival> = Vec::new();
+        for _ in 0..if dice.chance(10) { dice.between(15, 30) } else { dice.between(1, 12) } {
+            step += if self.bursty && dice.chance(80) { 0 } else { dice.between(0, 5) };
+            let sequence = self.sequence(dice, &arrivals);
+            let fate = fate(dice, &sequence);
+            arrivals.push(Arrival { step, sequence, fate });
+        }
+        arrivals
+    }
+
+    fn sequence(&self, dice: &mut Dice, earlier: &[Arrival]) -> NewSequence {
+        let prompt = self.prompt(dice, earlier);
+        // Mostly what fits; now and then one token more than that, or far too much.
+        let room = self.max_tokens.saturating_sub(prompt.len()).clamp(1, 16);
+        let max_new_tokens = match dice.between(0, 29) {
+            0 => room + 1,
+            1 => self.max_tokens * 3 + 5,
+            _ => dice.between(1, room),
+        };
+        let sampling = if dice.chance(60) {
+            SamplingParams::greedy()
+        } else {
+            SamplingParams {
+                temperature: *one_of(dice, &[0.3, 1.0]),
+                top_k: *one_of(dice, &[0, 4]),
+                top_p: *one_of(dice, &[1.0, 0.5]),
+                seed: dice.next() % 3,
+                choice_index: dice.between(0, 1) as u32,
+                logprobs: None,
+            }
+        };
+        let num_stops = if dice.chance(30) { 1 } else { 0 };
+        NewSequence {
+            sampling,
+            stop_token_ids: tokens(dice, num_stops, self.vocab_size).into(),
+            tenant: TenantId(dice.between(1, self.num_tenants) as u64),
+            priority: Priority(dice.between(0, self.num_priorities - 1) as i8),
+            cache_salt: vec![b'x'; dice.between(0, self.num_salts - 1)].into(),
+            ..NewSequence::greedy(prompt, max_new_tokens as u32)
+        }
+    }
+
+    /// A common beginning with an end of its own, the same prompt again, or another's prompt and output and then more.
+    fn prompt(&self, dice: &mut Dice, earlier: &[Arrival]) -> Vec<u32> {
+        let mut prompt = match dice.between(0, 9) {
+            0 | 1 if !earlier.is_empty() => return one_of(dice, earlier).sequence.prompt.to_vec(),
+            2 | 3 if !earlier.is_empty() => {
+                let turn = &one_of(dice, earlier).sequence;
+                let mut known = turn.prompt.to_vec();
+                known.extend(oracle::expect(turn, &self.groups, self.vocab_size).tokens);
+                known.truncate(dice.between(1, known.len()));
+                known
+            }
+            4 => Vec::new(),
+            _ => {
+                let beginning = one_of(dice, &self.beginnings);
+                let num_common =
+                    if dice.chance(70) { beginning.len() } else { dice.between(0, beginning.len()) };
+                beginning[..num_common].to_vec()
+            }
+        };
+        let num_own = if dice.chance(30) { 0 } else { dice.between(0, 8) };
+        prompt.extend(tokens(dice, num_own, self.vocab_size));
+        prompt.truncate(self.max_tokens);
+        if prompt.is_empty() {
+            prompt.push(dice.between(0, self.vocab_size - 1) as u32);
+        }
+        prompt
+    }
+}
+
+fn one_of<'a, T>(dice: &mut Dice, choices: &'a [T]) -> &'a T {
+    &choices[dice.between(0, choices.len() - 1)]
+}
+
+fn tokens(dice: &mut Dice, num_tokens: usize, vocab_size: usize) -> Vec<u32> {
+    (0..num_tokens).map(|_| dice.between(0, vocab_size - 1) as u32).collect()
+}
+
+fn fate(dice: &mut Dice, sequence: &NewSequence) -> Fate {
+    match dice.between(0, 24) {
+        0 => Fate::LeavesAfterSteps(dice.between(0, 20)),
+        1 => Fate::LeavesAtComputed(dice.between(1, sequence.prompt.len())),
+        2 => Fate::LeavesAfterTokens(dice.between(1, sequence.max_new_tokens as usize)),
+        3 => Fate::ReadsTooSlowly(dice.between(1, sequence.max_new_tokens as usize)),
+        4 => Fate::LeavesWhenParked,
+        5 => Fate::LeavesWhenPreempted,
+        _ => Fate::Stays,
+    }
+}
