@@ -17,6 +17,7 @@ mod fake_runner;
 mod handle;
 mod inbox;
 pub mod kv;
+mod planted;
 mod policy;
 mod prompt_lookup;
 mod pulse;
