@@ -5,7 +5,8 @@
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-use maru::engine::{BatchBuilder, NewSequence, Scheduler, SequenceId, StepLimits};
+use maru::engine::kv::HashKey;
+use maru::engine::{BatchBuilder, NewSequence, Scheduler, SchedulerConfig, SequenceId, StepLimits};
 use maru::model::KvCapacity;
 use maru::sampling::{Sampler, SamplingParams};
 
@@ -26,23 +27,24 @@ fn median(mut run: impl FnMut()) -> Duration {
 }
 
 /// One decode step of `num_seqs` sequences of a thousand tokens: plan, batch and commit. Bar: 100 µs at 256.
-fn step(num_seqs: usize) -> Duration {
+fn step(num_seqs: usize, prefix_cache: Option<HashKey>) -> Duration {
     let limits = StepLimits { max_num_seqs: num_seqs, max_num_batched_tokens: 1_000 * num_seqs };
     let capacity = KvCapacity { num_blocks: 160 * num_seqs as u32, block_size: 16 };
-    let mut scheduler = Scheduler::new(limits, capacity);
+    let mut scheduler =
+        Scheduler::new(SchedulerConfig { prefix_cache, ..SchedulerConfig::new(limits, capacity) });
     let mut builder = BatchBuilder::new();
     for id in 0..num_seqs as u64 {
         let sequence = NewSequence {
             stop_token_ids: [1, 2].into(),
-            ..NewSequence::greedy(vec![7; 1_000], ROUNDS as u32 + 2)
+            ..NewSequence::greedy(vec![7 + id as u32; 1_000], ROUNDS as u32 + 2)
         };
         scheduler.add(SequenceId(id), sequence).expect("the pool holds them all");
     }
-    let sampled = vec![Ok(9); num_seqs];
     let mut step = || {
         let plan = scheduler.schedule();
         black_box(builder.build(&plan, &scheduler));
-        black_box(scheduler.commit(&plan, &sampled));
+        let sampled = vec![Ok(9.into()); plan.num_samples()];
+        black_box(scheduler.commit(&plan, sampled));
     };
     step();
     median(step)
@@ -68,7 +70,8 @@ fn sample(params: &SamplingParams) -> Duration {
 
 fn main() {
     for num_seqs in [1, 16, 64, 256] {
-        println!("step of {num_seqs:>3} sequences        {:>9.1?}", step(num_seqs));
+        let (without, with) = (step(num_seqs, None), step(num_seqs, Some(HashKey([5; 16]))));
+        println!("step of {num_seqs:>3} sequences: {without:>9.1?}, with a prefix cache {with:>9.1?}");
     }
     let params =
         |temperature, top_k, top_p| SamplingParams { temperature, top_k, top_p, ..SamplingParams::greedy() };
