@@ -24,6 +24,7 @@ mod inbox;
 pub mod kv;
 mod meter;
 mod pacer;
+mod planted;
 mod policy;
 mod prompt_lookup;
 mod pulse;

@@ -1,6 +1,7 @@
 //! Who goes first and who gives way: the scheduler's choices, apart from its books.
 
 use super::EngineConfig;
+use super::planted::{Bug, planted};
 use super::sequence::Sequence;
 use super::tenants::Tenants;
 
@@ -35,7 +36,9 @@ impl TokenBudget {
 
     /// Outputs advance in this step: prompts get at most `max_tokens`.
     pub(super) fn limit_prefill(&mut self, max_tokens: usize) {
-        self.num_prefill_left = self.num_prefill_left.min(max_tokens);
+        if !planted(Bug::PrefillIsUnlimited) {
+            self.num_prefill_left = self.num_prefill_left.min(max_tokens);
+        }
     }
 
     pub(super) fn take(&mut self, num_tokens: usize) {
@@ -80,7 +83,8 @@ pub(super) fn who_passes<'a>(
 
 /// Whom `candidate` may push out, one after the other until it has room: first the less urgent, the last of them
 /// first. If none of its tenant's sequences runs, also the last to come of whichever tenant has most running, as long
-/// as that leaves it one. Who was admitted because it had waited too long stays.
+/// as that leaves it one and the candidate is still next with that one in the queue. Who was admitted because it had
+/// waited too long stays.
 pub(super) fn who_yields<'a>(
     candidate: &Sequence,
     running: impl DoubleEndedIterator<Item = &'a Sequence> + Clone,
@@ -92,8 +96,10 @@ pub(super) fn who_yields<'a>(
     if tenants.num_running(candidate.tenant()) > 0 {
         return yielding;
     }
-    let mut equals: Vec<&Sequence> =
-        running.filter(may_yield).filter(|sequence| sequence.priority() == candidate.priority()).collect();
+    let turn = |sequence: &Sequence| (tenants.service(sequence.tenant()), sequence.id());
+    let comes_later = |sequence: &&Sequence| turn(sequence) > turn(candidate);
+    let is_equal = |sequence: &&Sequence| sequence.priority() == candidate.priority();
+    let mut equals: Vec<&Sequence> = running.filter(may_yield).filter(is_equal).filter(comes_later).collect();
     let mut num_running: std::collections::BTreeMap<_, usize> = std::collections::BTreeMap::new();
     for sequence in &equals {
         *num_running.entry(sequence.tenant()).or_default() += 1;

@@ -191,6 +191,11 @@ impl Sequence {
         &self.sampling
     }
 
+    /// Loses its output: only as a planted bug.
+    pub(super) fn forget_output(&mut self) {
+        self.tokens.truncate(self.num_prompt);
+    }
+
     /// Tokens and blocks at once, for who moves blocks.
     pub(super) fn tokens_and_blocks(&mut self) -> (&[u32], &mut SequenceBlocks) {
         (&self.tokens, &mut self.blocks)

@@ -8,6 +8,7 @@
 use std::collections::HashMap;
 
 use super::TenantId;
+use super::planted::{Bug, planted};
 
 /// A generated token costs this many prompt tokens.
 const OUTPUT_WEIGHT: u64 = 2;
@@ -71,6 +72,9 @@ impl Tenants {
 
     /// Enters what a tenant gets.
     pub(super) fn charge(&mut self, tenant: TenantId, num_prompt_tokens: usize, num_output_tokens: usize) {
+        if planted(Bug::NobodyIsCharged) {
+            return;
+        }
         self.account(tenant).service += num_prompt_tokens as u64 + OUTPUT_WEIGHT * num_output_tokens as u64;
     }
 

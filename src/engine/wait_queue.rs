@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::planted::{Bug, planted};
 use super::tenants::Tenants;
 use super::{Priority, SequenceId, TenantId};
 
@@ -63,13 +64,20 @@ impl WaitQueue {
     /// Who is next.
     pub(super) fn next(&self, tenants: &Tenants) -> Option<Next> {
         let oldest = self.oldest()?;
-        if self.num_passed >= MAX_PASSED {
+        if self.num_passed >= MAX_PASSED && !planted(Bug::NobodyIsOverdue) {
             return Some(Next { id: oldest, is_overdue: true });
         }
-        let (&(most_urgent, _), _) = self.classes.first_key_value()?;
+        let (&(most_urgent, _), _) = match planted(Bug::LeastUrgentFirst) {
+            true => self.classes.last_key_value()?,
+            false => self.classes.first_key_value()?,
+        };
         let urgent = self.classes.range((most_urgent, TenantId(0))..=(most_urgent, TenantId(u64::MAX)));
+        let head = |members: &BTreeSet<SequenceId>| match planted(Bug::LastComesFirst) {
+            true => members.last().copied(),
+            false => members.first().copied(),
+        };
         let heads =
-            urgent.filter_map(|(&(_, tenant), members)| Some((tenants.service(tenant), *members.first()?)));
+            urgent.filter_map(|(&(_, tenant), members)| Some((tenants.service(tenant), head(members)?)));
         heads.min().map(|(_, id)| Next { id, is_overdue: false })
     }
 

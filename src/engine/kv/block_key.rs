@@ -5,6 +5,8 @@ use std::hash::Hasher;
 
 use siphasher::sip128::{Hasher128, SipHasher13};
 
+use crate::engine::planted::{Bug, planted};
+
 /// Names everything up to the end of a block: the block's tokens and all that came before, salt included.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct BlockKey(u128);
@@ -32,14 +34,18 @@ impl BlockHasher {
     pub(super) fn root(self, salt: &[u8]) -> BlockKey {
         let mut hasher = SipHasher13::new_with_key(&self.0.0);
         hasher.write(b"root");
-        hasher.write(salt);
+        if !planted(Bug::NameForgetsSalt) {
+            hasher.write(salt);
+        }
         BlockKey(hasher.finish128().as_u128())
     }
 
     /// The name of `tokens` after `parent`.
     pub(super) fn child(self, parent: BlockKey, tokens: &[u32]) -> BlockKey {
         let mut hasher = SipHasher13::new_with_key(&self.0.0);
-        hasher.write_u128(parent.0);
+        if !planted(Bug::NameForgetsParent) {
+            hasher.write_u128(parent.0);
+        }
         hasher.write(bytemuck::cast_slice(tokens));
         BlockKey(hasher.finish128().as_u128())
     }

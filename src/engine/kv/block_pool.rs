@@ -4,6 +4,8 @@
 //! are still worth something: those that are go to the end of the free list, the others to its front, and allocation
 //! takes from the front. So cached contents are overwritten last, and among them those used longest ago first.
 
+use crate::engine::planted::{Bug, planted};
+
 /// Number of a block in the pool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct BlockId(pub u32);
@@ -61,7 +63,7 @@ impl BlockPool {
 
     /// Adds an owner to a block; one that was free no longer is.
     pub(super) fn retain(&mut self, block: BlockId) {
-        if self.blocks[block.0 as usize].num_owners == 0 {
+        if self.blocks[block.0 as usize].num_owners == 0 && !planted(Bug::HeldBlockIsFree) {
             self.unlink(block.0);
         }
         self.blocks[block.0 as usize].num_owners += 1;
@@ -71,6 +73,9 @@ impl BlockPool {
     /// Takes an owner from a block and frees it with the last, in front of all others unless its contents are worth
     /// keeping.
     pub(super) fn release(&mut self, block: BlockId, is_worth_keeping: bool) {
+        if planted(Bug::ReleaseIsLost) {
+            return;
+        }
         let owners = &mut self.blocks[block.0 as usize].num_owners;
         assert!(*owners > 0, "{block:?} is released though nobody owns it");
         *owners -= 1;

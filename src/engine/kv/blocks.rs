@@ -3,6 +3,7 @@
 
 use super::prefix_cache::{GroupId, PrefixCache};
 use super::{BlockId, BlockKey, BlockPool, BlockTable, HashKey};
+use crate::engine::planted::{Bug, planted};
 use crate::model::{BlockCopy, KvCapacity, KvGroup};
 
 /// Pool and prefix cache, and the groups of layers that share them.
@@ -54,8 +55,6 @@ impl SequenceBlocks {
 pub(in crate::engine) struct Prefix {
     /// Whole blocks.
     pub(in crate::engine) num_blocks: usize,
-    /// Blocks of it, over all groups, that somebody holds: adopting them takes nothing off the free list.
-    pub(in crate::engine) num_held: usize,
 }
 
 impl KvBlocks {
@@ -159,14 +158,20 @@ impl KvBlocks {
     fn num_hidden(&self, group: KvGroup, num_computed: usize) -> usize {
         let first_visible = match group.window {
             None => 0,
-            Some(window) => (num_computed + 1).saturating_sub(window as usize),
+            Some(window) => {
+                let num_visible = window as usize - usize::from(planted(Bug::WindowIsTooShort));
+                (num_computed + 1).saturating_sub(num_visible)
+            }
         };
         first_visible / self.block_size as usize
     }
 
     /// Takes blocks until `num_tokens` tokens fit; takes none and says `false` if too few are free.
     pub(in crate::engine) fn grow_to(&mut self, blocks: &mut SequenceBlocks, num_tokens: usize) -> bool {
-        let wanted = BlockTable::blocks_for(num_tokens, self.block_size);
+        let wanted = match planted(Bug::LastBlockIsMissing) {
+            true => (num_tokens / self.block_size as usize).max(1),
+            false => BlockTable::blocks_for(num_tokens, self.block_size),
+        };
         let missing = wanted.saturating_sub(blocks.num_places()) * self.groups.len();
         if missing > self.pool.num_free() {
             return false;
@@ -194,7 +199,7 @@ impl KvBlocks {
         tokens: &[u32],
         max_tokens: usize,
     ) -> Prefix {
-        let mut prefix = Prefix { num_blocks: 0, num_held: 0 };
+        let mut prefix = Prefix { num_blocks: 0 };
         let Some(cache) = &self.cache else { return prefix };
         let size = self.block_size as usize;
         let mut limit = (max_tokens / size).min(blocks.keys.len() - 1);
@@ -217,10 +222,21 @@ impl KvBlocks {
                 prefix.num_blocks = end;
             }
         }
-        let is_held = |block: &BlockId| self.pool.ref_count(*block) > 0;
-        prefix.num_held =
-            self.places_of(prefix.num_blocks).filter_map(|(g, i)| find(g, i)).filter(is_held).count();
         prefix
+    }
+
+    /// The blocks of a beginning that was found, over all groups.
+    pub(in crate::engine) fn blocks_of(
+        &self,
+        blocks: &SequenceBlocks,
+        tokens: &[u32],
+        prefix: Prefix,
+    ) -> impl Iterator<Item = BlockId> {
+        let size = self.block_size as usize;
+        self.places_of(prefix.num_blocks).filter_map(move |(group, index)| {
+            let tokens = &tokens[index * size..(index + 1) * size];
+            self.cache.as_ref()?.find(blocks.keys[index + 1], group as GroupId, tokens)
+        })
     }
 
     /// Group and index of the blocks that a sequence holds which has computed `num_blocks` whole blocks.
@@ -249,7 +265,7 @@ impl KvBlocks {
             let block = cache.find(blocks.keys[index + 1], group as GroupId, tokens).expect("it was found");
             tables[group].push(block);
         }
-        for block in tables.iter().flat_map(BlockTable::held) {
+        for block in tables.iter().flat_map(BlockTable::held).filter(|_| !planted(Bug::RetainIsMissing)) {
             self.pool.retain(*block);
         }
         for table in std::mem::replace(&mut blocks.tables, tables) {
@@ -288,7 +304,14 @@ impl KvBlocks {
         if self.pool.num_free() < num_needed + self.groups.len() {
             return nothing;
         }
-        for &(source, _) in &found {
+        if planted(Bug::PartIsShared) {
+            for (table, &(source, _)) in blocks.tables.iter_mut().zip(&found) {
+                self.pool.retain(source);
+                table.push(source);
+            }
+            return (num_tokens, Vec::new());
+        }
+        for &(source, _) in found.iter().filter(|_| !planted(Bug::SourceIsNotHeld)) {
             self.pool.retain(source);
         }
         let mut copies = Vec::with_capacity(found.len());
@@ -297,7 +320,7 @@ impl KvBlocks {
             table.push(target);
             copies.push(BlockCopy { from: source.0, to: target.0 });
         }
-        for &(source, _) in &found {
+        for &(source, _) in found.iter().filter(|_| !planted(Bug::SourceIsNotHeld)) {
             self.release_block(source);
         }
         (num_tokens, copies)
@@ -313,7 +336,7 @@ impl KvBlocks {
         tail: bool,
     ) {
         self.enter(blocks, tokens, num_computed, tail);
-        for group in 0..self.groups.len() {
+        for group in (0..self.groups.len()).filter(|_| !planted(Bug::WindowIsNeverLeft)) {
             let hidden = self.num_hidden(self.groups[group], num_computed);
             if hidden > blocks.tables[group].num_dropped() {
                 let dropped: Vec<BlockId> = blocks.tables[group].drop_before(hidden).collect();
@@ -333,7 +356,8 @@ impl KvBlocks {
         for index in blocks.num_entered..end {
             let parent = blocks.keys[index];
             let key = (index < num_full).then(|| blocks.keys[index + 1]);
-            let tokens = &tokens[index * size..num_computed.min((index + 1) * size)];
+            let num_offered = num_computed + usize::from(planted(Bug::TailIsTooLong));
+            let tokens = &tokens[index * size..num_offered.min((index + 1) * size).min(tokens.len())];
             for (group, table) in blocks.tables.iter().enumerate() {
                 let block = table.places()[index];
                 if block != BlockTable::DROPPED {
@@ -362,7 +386,9 @@ impl KvBlocks {
     /// Takes all blocks back from a sequence whose K and V cannot be trusted: nothing of it is found again.
     pub(in crate::engine) fn discard(&mut self, blocks: &mut SequenceBlocks) {
         let tables = std::mem::replace(&mut blocks.tables, self.empty_tables());
-        if let Some(cache) = &mut self.cache {
+        if let Some(cache) = &mut self.cache
+            && !planted(Bug::InvalidIsOffered)
+        {
             tables.iter().flat_map(BlockTable::held).for_each(|&block| cache.forget(block));
         }
         blocks.num_entered = 0;
@@ -371,6 +397,10 @@ impl KvBlocks {
 
     /// The end first, so that of one prefix the beginning stays the longest.
     fn release_table(&mut self, table: BlockTable) {
+        if planted(Bug::SharedIsReleasedTwice) {
+            let shared = table.held().iter().find(|&&block| self.pool.ref_count(block) > 1);
+            shared.into_iter().for_each(|&block| self.release_block(block));
+        }
         table.held().iter().rev().for_each(|&block| self.release_block(block));
     }
 
@@ -383,7 +413,9 @@ impl KvBlocks {
 /// Takes a free block, whose contents are lost with that.
 fn allocate(pool: &mut BlockPool, cache: &mut Option<PrefixCache>) -> Option<BlockId> {
     let block = pool.allocate()?;
-    if let Some(cache) = cache {
+    if let Some(cache) = cache
+        && !planted(Bug::StaleNameIsFound)
+    {
         cache.forget(block);
     }
     Some(block)

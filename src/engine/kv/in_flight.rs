@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use super::BlockKey;
 use crate::engine::SequenceId;
+use crate::engine::planted::{Bug, planted};
 
 /// Names of blocks whose tokens a running sequence is about to compute.
 #[derive(Debug, Default)]
@@ -14,7 +15,8 @@ pub(in crate::engine) struct InFlight {
 impl InFlight {
     /// Somebody else who computes the block of this name.
     pub(in crate::engine) fn other(&self, key: BlockKey, id: SequenceId) -> Option<SequenceId> {
-        self.owners.get(&key).copied().filter(|&owner| owner != id)
+        let is_other = |&owner: &SequenceId| owner != id && !planted(Bug::NeighbourIsNotAwaited);
+        self.owners.get(&key).copied().filter(is_other)
     }
 
     /// `id` computes these blocks, except those that somebody computes already.
@@ -26,7 +28,7 @@ impl InFlight {
 
     /// `id` has computed these blocks, or will not.
     pub(in crate::engine) fn leave(&mut self, id: SequenceId, keys: impl IntoIterator<Item = BlockKey>) {
-        for key in keys {
+        for key in keys.into_iter().filter(|_| !planted(Bug::ClaimIsNeverLeft)) {
             if self.owners.get(&key) == Some(&id) {
                 self.owners.remove(&key);
             }

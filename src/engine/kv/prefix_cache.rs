@@ -9,6 +9,7 @@ use std::collections::hash_map::Entry as Place;
 
 use super::block_key::BlockHasher;
 use super::{BlockId, BlockKey, HashKey};
+use crate::engine::planted::{Bug, planted};
 
 /// Number of a group of layers with block tables of their own.
 pub(super) type GroupId = u16;
@@ -68,6 +69,7 @@ impl PrefixCache {
 
     /// The full block of this name. Debug builds compare `tokens` with its own.
     pub(super) fn find(&self, key: BlockKey, group: GroupId, tokens: &[u32]) -> Option<BlockId> {
+        let group = if planted(Bug::NameForgetsGroup) { 0 } else { group };
         let block = *self.full.get(&(key, group))?;
         debug_assert_eq!(
             self.entries[block.0 as usize].as_ref().map(|entry| entry.tokens.as_slice()),
@@ -87,6 +89,7 @@ impl PrefixCache {
         let block = *self.children.get(&(parent, group))?;
         let entry = self.entries[block.0 as usize].as_ref().expect("a child is entered");
         let num_common = entry.tokens.iter().zip(tokens).take_while(|(a, b)| a == b).count();
+        let num_common = num_common + usize::from(planted(Bug::PartIsTooLong) && num_common < tokens.len());
         (num_common > 0).then_some((block, num_common))
     }
 

@@ -2,6 +2,7 @@
 
 use super::{Keep, Scheduler};
 use crate::engine::kv::BlockTable;
+use crate::engine::planted::{Bug, planted};
 use crate::engine::step::{ScheduledSequence, StepOutcome, StepPlan};
 use crate::engine::{FinishReason, SequenceError, TokenEvent};
 use crate::sampling::{SampleError, SampledToken};
@@ -60,7 +61,8 @@ impl Scheduler {
         let drafts = std::mem::take(&mut sequence.drafts);
         assert_eq!(drafts.len(), part.num_drafts(), "the plan is the open step's");
         sequence.num_computed = part.start + part.num_tokens - drafts.len();
-        let completes_prompt = part.num_samples > 0 && sequence.num_output() == 0;
+        let is_first = sequence.num_output() == 0 || (planted(Bug::PromptCountsAgain) && part.start == 0);
+        let completes_prompt = part.num_samples > 0 && is_first;
         if completes_prompt {
             outcome.num_prompt_tokens += sequence.num_prompt();
         }
@@ -75,7 +77,10 @@ impl Scheduler {
                 }
             };
             num_sampled += 1;
-            let is_guessed = drafts.get(row) == Some(&token_id);
+            let is_guessed = match planted(Bug::GuessIsNotChecked) {
+                true => row < drafts.len(),
+                false => drafts.get(row) == Some(&token_id),
+            };
             num_right += usize::from(is_guessed);
             if sequence.stops_at(token_id) {
                 ending = Some(Ending::Finished(FinishReason::StopToken { token_id }));
@@ -91,6 +96,12 @@ impl Scheduler {
             }
             // The guess was computed along with its predecessor.
             sequence.num_computed += 1;
+        }
+        if planted(Bug::WrongGuessIsComputed) {
+            sequence.num_computed = (part.start + part.num_tokens).min(sequence.num_tokens() - 1);
+        }
+        if planted(Bug::GuessCountsTwice) {
+            outcome.num_accepted_tokens += num_right;
         }
         if !drafts.is_empty() {
             sequence.draft_counts.num_accepted += num_right as u32;
@@ -136,7 +147,7 @@ impl Scheduler {
         self.close_step();
         let mut outcome = StepOutcome::default();
         for part in &plan.scheduled {
-            self.end(part.slot, Keep::Nothing);
+            self.end(part.slot, if planted(Bug::FailedIsOffered) { Keep::All } else { Keep::Nothing });
             outcome.events.push((part.id, TokenEvent::Failed { error: error.clone() }));
         }
         self.check_books();

@@ -14,6 +14,7 @@ mod plan;
 use std::collections::HashMap;
 
 use super::kv::{HashKey, InFlight, KvBlocks};
+use super::planted::{Bug, planted};
 use super::policy::StepLimits;
 use super::prompt_lookup::PromptLookup;
 use super::sequence::{Phase, Sequence, Stage};
@@ -147,6 +148,10 @@ impl Scheduler {
         let phase = self.at(slot).phase();
         match phase {
             Phase::Queued => self.waiting.remove(id),
+            Phase::Prefill if planted(Bug::AbortKeepsBlocks) => {
+                self.running.retain(|&other| other != slot);
+                self.tenants.stop(self.at(slot).tenant());
+            }
             Phase::Prefill | Phase::Decode => self.stop(slot, Keep::All),
         }
         self.forget(slot);
@@ -163,7 +168,12 @@ impl Scheduler {
     fn preempt(&mut self, slot: usize, plan: &mut StepPlan) {
         self.stop(slot, Keep::All);
         let sequence = self.sequences[slot].as_mut().expect("the slot is taken");
-        sequence.num_computed = 0;
+        if !planted(Bug::PreemptionKeepsComputed) {
+            sequence.num_computed = 0;
+        }
+        if planted(Bug::PreemptionForgetsOutput) {
+            sequence.forget_output();
+        }
         sequence.stage = Stage::Waiting;
         sequence.is_overdue = false;
         self.waiting.insert(sequence.id(), sequence.priority(), sequence.tenant());
@@ -253,5 +263,4 @@ impl Scheduler {
 }
 
 #[cfg(test)]
-#[path = "tests.rs"]
 mod tests;

@@ -1,6 +1,11 @@
 //! Who computes how many tokens in the next step.
 
+use std::collections::HashSet;
+
 use super::Scheduler;
+use crate::engine::SequenceId;
+use crate::engine::kv::{BlockId, BlockTable};
+use crate::engine::planted::{Bug, planted};
 use crate::engine::policy::{self, TokenBudget};
 use crate::engine::sequence::{Sequence, Stage};
 use crate::engine::step::{Admission, ScheduledSequence, StepPlan};
@@ -38,32 +43,31 @@ impl Scheduler {
         plan
     }
 
-    /// Who is next in the queue but finds no room may push others out, if the policy says so and it helps.
+    /// Who is next in the queue but finds no room may push others out, as few as the policy allows that give it room;
+    /// none if all of them would not.
     fn yield_to_next(&mut self, plan: &mut StepPlan) {
         let Some(Next { id, is_overdue: false }) = self.waiting.next(&self.tenants) else { return };
         let candidate = self.slots[&id];
+        self.name(candidate);
         if self.running.is_empty() || self.has_room_for(candidate) {
             return;
         }
-        let yielding = policy::who_yields(self.at(candidate), self.running(), &self.tenants);
-        let is_alone = |block: &_| self.kv.pool().ref_count(*block) == 1;
-        let gain = |sequence: &Sequence| {
-            let tables = sequence.blocks().tables();
-            tables.iter().flat_map(|table| table.held()).filter(|block| is_alone(block)).count()
-        };
-        let missing = (self.blocks_needed(candidate) + self.blocks_reserved())
-            .saturating_sub(self.kv.pool().num_free());
-        let mut gained = 0;
-        let mut ids = Vec::new();
-        for sequence in yielding {
-            if !ids.is_empty() && gained >= missing {
-                break;
-            }
-            gained += gain(sequence);
-            ids.push(sequence.id());
+        let candidate = self.at(candidate);
+        let yielding = policy::who_yields(candidate, self.running(), &self.tenants);
+        if yielding.is_empty() {
+            return;
         }
-        if gained >= missing {
-            ids.into_iter().for_each(|id| self.preempt(self.slots[&id], plan));
+        let mut room = self.room();
+        let mut freed = HashSet::new();
+        for (index, sequence) in yielding.iter().enumerate() {
+            let held = sequence.blocks().tables().iter().flat_map(BlockTable::held);
+            freed.extend(held.copied().filter(|block| self.kv.pool().ref_count(*block) == 1));
+            room.leave(sequence, self);
+            if self.needs_at_most(candidate, room.num_left(freed.len(), self), &freed) {
+                let ids: Vec<SequenceId> = yielding[..=index].iter().map(|sequence| sequence.id()).collect();
+                ids.into_iter().for_each(|id| self.preempt(self.slots[&id], plan));
+                return;
+            }
         }
     }
 
@@ -97,7 +101,10 @@ impl Scheduler {
     /// `false` if it was the last itself and has lost its own.
     fn make_room(&mut self, slot: usize, num_tokens: usize, plan: &mut StepPlan) -> bool {
         while !self.grow(slot, num_tokens) {
-            let last = *self.running.last().expect("the sequence itself runs");
+            let last = match planted(Bug::FirstIsPreempted) {
+                true => self.running[0],
+                false => *self.running.last().expect("the sequence itself runs"),
+            };
             self.preempt(last, plan);
             if last == slot {
                 return false;
@@ -130,9 +137,10 @@ impl Scheduler {
         }
         let needed = |sequence: &Sequence| match sequence.is_decoding() {
             true => self.kv.groups().len(),
-            false => self.kv.most_held(sequence.num_tokens()).saturating_sub(sequence.blocks().num_held()),
+            false => self.num_promised(sequence),
         };
-        self.kv.pool().num_free().saturating_sub(self.running().map(needed).sum())
+        let num_needed = if planted(Bug::GuessesTakeAll) { 0 } else { self.running().map(needed).sum() };
+        self.kv.pool().num_free().saturating_sub(num_needed)
     }
 
     /// Unfinished prompts advance as far as the budget goes.
@@ -182,6 +190,11 @@ impl Scheduler {
         }
         budget.take_prefill(num_tokens);
         self.begin(slot, plan);
+        if planted(Bug::OfferedTooEarly) {
+            let sequence = self.sequences[slot].as_mut().expect("the slot is taken");
+            let (tokens, blocks) = sequence.tokens_and_blocks();
+            self.kv.computed(blocks, tokens, start + num_tokens, false);
+        }
         let sequence = self.at(slot);
         let num_samples = usize::from(num_tokens == sequence.num_uncomputed());
         plan.scheduled.push(ScheduledSequence { id: sequence.id(), slot, start, num_tokens, num_samples });
@@ -198,7 +211,7 @@ impl Scheduler {
             return false;
         }
         // The last token is computed in any case: its logits are needed.
-        let max_tokens = sequence.num_tokens() - 1;
+        let max_tokens = sequence.num_tokens() - usize::from(!planted(Bug::NothingIsLeftToCompute));
         let (tokens, blocks) = sequence.tokens_and_blocks();
         let prefix = self.kv.find_prefix(blocks, tokens, max_tokens);
         let num_computed = self.kv.adopt(blocks, tokens, prefix);
@@ -251,7 +264,7 @@ impl Scheduler {
             self.in_flight.enter(sequence.id(), sequence.claims.iter().copied());
         }
         if sequence.num_cached.is_none() {
-            let num_cached = sequence.num_computed;
+            let num_cached = sequence.num_computed * if planted(Bug::CachedCountsTwice) { 2 } else { 1 };
             sequence.num_cached = Some(num_cached);
             let (id, num_prompt) = (sequence.id(), sequence.num_prompt());
             plan.admitted.push(Admission { id, num_prompt, num_cached });
@@ -263,6 +276,7 @@ impl Scheduler {
     fn admit(&mut self) {
         while let Some(next) = self.waiting.next(&self.tenants) {
             let slot = self.slots[&next.id];
+            self.name(slot);
             if !self.running.is_empty() && !self.has_room_for(slot) {
                 return;
             }
@@ -270,8 +284,6 @@ impl Scheduler {
             let sequence = self.sequences[slot].as_mut().expect("the slot is taken");
             sequence.stage = Stage::Admitted { awaits: None };
             sequence.is_overdue = next.is_overdue;
-            let (tokens, blocks) = sequence.tokens_and_blocks();
-            self.kv.name(blocks, tokens);
             let tenant = sequence.tenant();
             self.tenants.begin(tenant);
             if !std::mem::replace(&mut sequence.is_charged, true) {
@@ -283,34 +295,75 @@ impl Scheduler {
         }
     }
 
+    /// Names a waiting sequence's blocks, so that they can be looked for.
+    fn name(&mut self, slot: usize) {
+        let sequence = self.sequences[slot].as_mut().expect("the slot is taken");
+        let (tokens, blocks) = sequence.tokens_and_blocks();
+        self.kv.name(blocks, tokens);
+    }
+
     /// Whether a waiting sequence may run now, beside what those that run still need for their known tokens.
     fn has_room_for(&self, slot: usize) -> bool {
-        self.running.len() < self.limits.max_num_seqs && {
-            let num_left = self.kv.pool().num_free().saturating_sub(self.blocks_reserved());
-            let at_most = self.kv.most_held(self.at(slot).num_tokens());
-            at_most <= num_left || self.blocks_needed(slot) <= num_left
-        }
+        let is_full = self.running.len() >= self.limits.max_num_seqs;
+        !is_full && self.needs_at_most(self.at(slot), self.room().num_left(0, self), &HashSet::new())
     }
 
-    /// Free blocks that a waiting sequence would take for its known tokens.
-    fn blocks_needed(&self, slot: usize) -> usize {
-        let sequence = self.at(slot);
-        let prefix = self.kv.find_prefix(sequence.blocks(), sequence.tokens(), sequence.num_tokens() - 1);
+    /// Whether a waiting sequence takes at most `num_left` free blocks for its known tokens; those that others hold
+    /// cost nothing unless these have `freed` them. It needs a place first: without one `num_left` is none.
+    fn needs_at_most(&self, sequence: &Sequence, num_left: Option<usize>, freed: &HashSet<BlockId>) -> bool {
+        let Some(num_left) = num_left else { return false };
         let at_most = self.kv.most_held(sequence.num_tokens());
-        at_most.saturating_sub(prefix.num_held)
+        at_most <= num_left || {
+            let (tokens, blocks) = (sequence.tokens(), sequence.blocks());
+            let prefix = self.kv.find_prefix(blocks, tokens, sequence.num_tokens() - 1);
+            let found = self.kv.blocks_of(blocks, tokens, prefix);
+            let is_held = |block: &BlockId| self.kv.pool().ref_count(*block) > 0 && !freed.contains(block);
+            at_most.saturating_sub(found.filter(is_held).count()) <= num_left
+        }
     }
 
-    /// Free blocks that are spoken for: those that unfinished prompts have yet to take, and a few for outputs.
-    fn blocks_reserved(&self) -> usize {
-        let (mut promised, mut num_outputs) = (0, 0);
-        for sequence in self.running() {
-            if sequence.is_decoding() {
-                num_outputs += self.kv.groups().len();
-            } else {
-                let at_most = self.kv.most_held(sequence.num_tokens());
-                promised += at_most.saturating_sub(sequence.blocks().num_held());
-            }
+    /// What the running sequences leave.
+    fn room(&self) -> Room {
+        let mut room = Room { num_running: 0, num_promised: 0 };
+        self.running().for_each(|sequence| room.enter(sequence, self));
+        room
+    }
+
+    /// Blocks that a running sequence has yet to take for its known tokens, if its prompt is unfinished.
+    fn num_promised(&self, sequence: &Sequence) -> usize {
+        match sequence.is_decoding() {
+            true => 0,
+            false => self.kv.most_held(sequence.num_tokens()).saturating_sub(sequence.blocks().num_held()),
         }
-        promised + num_outputs.min(self.kv.pool().num_total() / WATERMARK)
+    }
+}
+
+/// What running sequences take of places and free blocks.
+#[derive(Debug)]
+struct Room {
+    num_running: usize,
+    /// Blocks that unfinished prompts have yet to take.
+    num_promised: usize,
+}
+
+impl Room {
+    fn enter(&mut self, sequence: &Sequence, scheduler: &Scheduler) {
+        self.num_running += 1;
+        self.num_promised += scheduler.num_promised(sequence);
+    }
+
+    fn leave(&mut self, sequence: &Sequence, scheduler: &Scheduler) {
+        self.num_running -= 1;
+        self.num_promised -= scheduler.num_promised(sequence);
+    }
+
+    /// Blocks for one more sequence if `num_freed` are freed, with a few left to the outputs of the others; none
+    /// without a place for it.
+    fn num_left(&self, num_freed: usize, scheduler: &Scheduler) -> Option<usize> {
+        let kv = &scheduler.kv;
+        let for_outputs = (self.num_running * kv.groups().len()).min(kv.pool().num_total() / WATERMARK);
+        let num_free = kv.pool().num_free() + num_freed;
+        (self.num_running < scheduler.limits.max_num_seqs)
+            .then(|| num_free.saturating_sub(self.num_promised + for_outputs))
     }
 }

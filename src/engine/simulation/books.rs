@@ -108,6 +108,7 @@ impl World {
         for sequence in self.scheduler.running() {
             let num_computed = sequence.num_computed();
             for table in sequence.blocks().tables() {
+                self.tally.dropped_places += table.num_dropped();
                 for (index, block) in table.places().iter().enumerate().skip(num_computed / size) {
                     rests.push((block.0, num_computed.saturating_sub(index * size)));
                 }

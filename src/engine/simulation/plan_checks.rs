@@ -183,7 +183,11 @@ impl World {
         let ids: Vec<SequenceId> = taken.iter().map(|sequence| sequence.id()).collect();
         let of = |id: &SequenceId| self.open.get(id).map(|tracked| tracked.waiting(*id));
         let admitted: Vec<Waiting> = ids.iter().filter_map(of).collect();
+        // With windows the scheduler can only guess what a sequence will hold.
+        let makes_way = admitted.iter().any(|w| !plan.preempted.contains(&w.id))
+            && self.scenario.engine.groups.iter().all(|group| group.window.is_none());
         for id in &plan.preempted {
+            self.tally.needless_yields += usize::from(makes_way && ids.contains(id));
             let is_open = self.open.contains_key(id);
             ensure!(is_open, "{id:?} lost its blocks after its end");
             let lost = of(id).expect("it is open");

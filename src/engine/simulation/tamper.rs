@@ -7,8 +7,6 @@ use crate::model::{ForwardBatch, KvCapacity};
 pub(super) enum Tamper {
     /// An abort never reaches the scheduler: its blocks leak.
     AbortIsLost,
-    /// A burst is queued in reverse.
-    LastComesFirst,
     /// The budget is passed by one token.
     OneTokenTooMany,
     /// One sequence more than may runs.
@@ -58,9 +56,8 @@ pub(super) enum Tamper {
 }
 
 impl Tamper {
-    pub(super) const ALL: [Self; 25] = [
+    pub(super) const ALL: [Self; 24] = [
         Self::AbortIsLost,
-        Self::LastComesFirst,
         Self::OneTokenTooMany,
         Self::OneSequenceTooMany,
         Self::OneBlockTooMany,

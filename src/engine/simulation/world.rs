@@ -49,11 +49,8 @@ pub(super) fn run(scenario: &Scenario, tamper: Option<Tamper>) -> Result<Tally, 
     let last_arrival = scenario.arrivals.last().map_or(0, |arrival| arrival.step);
     while !arrivals.is_empty() || world.scheduler.has_work() || !world.open.is_empty() {
         let step = world.step;
-        ensure!(step <= last_arrival + 3 * work, "step {step}: no end in sight");
-        let mut due: Vec<_> = arrivals.extract_if(.., |(_, arrival)| arrival.step <= step).collect();
-        if tamper == Some(Tamper::LastComesFirst) {
-            due.reverse();
-        }
+        ensure!(step <= last_arrival + 2 * work, "step {step}: no end in sight");
+        let due: Vec<_> = arrivals.extract_if(.., |(_, arrival)| arrival.step <= step).collect();
         for (id, arrival) in due {
             world.arrive(id, arrival).map_err(|error| format!("step {step}: {error}"))?;
         }
