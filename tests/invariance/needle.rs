@@ -7,7 +7,7 @@ use maru::sampling::SamplingParams;
 
 use crate::dice::Dice;
 use crate::drive::{Answer, Arrival, Course, Settings, alone, run_until};
-use crate::models::{EXAONE3_TIED, EXAONE4_FULL, EXAONE4_HYBRID, EXAONE35, Setup};
+use crate::models::{DEMO, EXAONE3_TIED, EXAONE4_FULL, EXAONE4_HYBRID, EXAONE35, Setup};
 
 const DEFAULT_RUNS: usize = 500;
 const NUM_NEEDLE_TOKENS: usize = 24;
@@ -211,4 +211,9 @@ fn nor_do_layers_that_see_a_window() {
     let met = check(&Setup::all(EXAONE4_HYBRID, KvDtypeChoice::F32), num_runs() / 5).unwrap();
     println!("{met:?}");
     assert!(met.cached > 0 && met.preempted > 0, "{met:?}");
+}
+
+#[test]
+fn nor_does_the_demo_model() {
+    check(&[Setup::new(DEMO)], num_runs() / 50).unwrap();
 }
