@@ -67,6 +67,15 @@ impl Settings {
     }
 }
 
+/// Blocks that a request holds at full length: in layers with a window those in the window.
+pub(crate) fn blocks_held(runner: &dyn Runner, request: &NewSequence) -> u32 {
+    let block_size = runner.kv_capacity().block_size;
+    let num_tokens = request.prompt.len() as u32 + request.max_new_tokens - 1;
+    let all = num_tokens.div_ceil(block_size);
+    let of_group = |window: Option<u32>| window.map_or(all, |len| all.min(len.div_ceil(block_size) + 1));
+    runner.kv_groups().iter().map(|group| of_group(group.window)).sum()
+}
+
 /// A sequence, the step in which it comes, and the one in which it is aborted, if it is.
 #[derive(Debug, Clone)]
 pub(crate) struct Arrival {
