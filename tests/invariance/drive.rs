@@ -245,17 +245,20 @@ impl Drive<'_> {
         self.run.tally.num_accepted_tokens += outcome.num_accepted_tokens;
         for (SequenceId(id), event) in outcome.events {
             let course = &mut self.run.courses[id as usize];
-            let mut take_row = || rows.iter().position(|&(of, _)| of == id).map(|at| rows.remove(at).1);
+            let mut take_row = || {
+                let place = rows.iter().position(|&(of, _)| of == id);
+                rows.remove(place.expect("every token comes from a row of its sequence")).1
+            };
             match event {
                 TokenEvent::Scheduled { .. } => unreachable!("the plan tells of admissions"),
                 TokenEvent::Token { token_id, logprobs } => {
                     course.answer.tokens.push(token_id);
-                    course.answer.rows.extend(take_row());
+                    course.answer.rows.push(take_row());
                     course.answer.logprobs.push(logprobs.as_deref().map(LogprobBits::from));
                 }
                 TokenEvent::Finished { reason, drafts } => {
                     if reason != FinishReason::Length {
-                        course.answer.rows.extend(take_row());
+                        course.answer.rows.push(take_row());
                     }
                     course.answer.ending = Some(reason);
                     course.drafts = drafts;
