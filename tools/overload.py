@@ -1,17 +1,19 @@
 #!/usr/bin/env python3
-"""What Maru does with four times as much work as it can bear: starts a server, finds its peak with `maru bench serve`, offers
-a multiple of it for a minute, and says whether goodput stayed near the peak and refusals came at once.
+"""What Maru does with four times as much work as it can bear.
+
+Starts a server, finds its peak with `maru bench serve`, offers a multiple of it for a minute, and says whether goodput
+stayed near the peak and refusals came at once.
 
     cargo build --release
-    python3 tools/overload.py                                     # about two minutes, on an otherwise idle machine
-    python3 tools/overload.py -- --model /path/to/model           # what follows `--` goes to `maru serve`
+    python3 tools/overload.py                                # two or three minutes, on an otherwise idle machine
+    python3 tools/overload.py -- --model /path/to/model      # what follows `--` goes to `maru serve`
 
-Goodput is what was answered within the bounds of --slo, per second. A sequence may wait in the server for no longer than
---max-wait, so that what is admitted can still be answered within them; the rest is refused. Server and load generator share
-the machine, so the load generator's own share of it is part of the result: see the send lag.
+Goodput is what was answered within the bounds of --slo, per second. A sequence may wait in the server for no longer
+than --max-wait, so that what is admitted can still be answered within them; the rest is refused. Server and load
+generator share the machine, so that the generator's own part of it is in the result: see the send lag.
 
-Exit code 0: goodput under overload was at least 90 % of the peak, 99 % of the refusals came within 100 ms, all of them said
-when to come again, and nothing failed.
+Exit code 0: goodput under overload was at least 90 % of the peak, 99 % of the refusals came within 100 ms, all of them
+said when to come again, and nothing failed.
 """
 
 import argparse
@@ -87,7 +89,7 @@ def main() -> int:
         [point] = bench(maru, options, "--rate", f"{rate:.1f}", "--duration", f"{options.seconds}s")
         maru.wait_until_idle()
     refusals = point["refusals"]["time_ms"] or {"p50": 0.0, "p99": 0.0}
-    print(f"\n{os.cpu_count()} CPUs; peak goodput {peak:.1f} requests/s; offered {rate:.1f}/s for {point['window_s']:.0f} s")
+    print(f"\n{os.cpu_count()} CPUs; peak goodput {peak:.1f}/s; offered {rate:.1f}/s for {point['window_s']:.0f} s")
     print(f"goodput {goodput(point):.1f}/s, {goodput(point) / peak:.1%} of the peak; requests {point['requests']}")
     print(f"refusals after p50 {refusals['p50']:.1f} ms, p99 {refusals['p99']:.1f} ms", end="; ")
     print(f"the client sent p99 {point['send_lag_ms']['p99']:.1f} ms late")

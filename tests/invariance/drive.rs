@@ -67,6 +67,15 @@ impl Settings {
     }
 }
 
+/// Blocks that a request holds at full length: in layers with a window those in the window.
+pub(crate) fn blocks_held(runner: &dyn Runner, request: &NewSequence) -> u32 {
+    let block_size = runner.kv_capacity().block_size;
+    let num_tokens = request.prompt.len() as u32 + request.max_new_tokens - 1;
+    let all = num_tokens.div_ceil(block_size);
+    let of_group = |window: Option<u32>| window.map_or(all, |len| all.min(len.div_ceil(block_size) + 1));
+    runner.kv_groups().iter().map(|group| of_group(group.window)).sum()
+}
+
 /// A sequence, the step in which it comes, and the one in which it is aborted, if it is.
 #[derive(Debug, Clone)]
 pub(crate) struct Arrival {
@@ -236,17 +245,20 @@ impl Drive<'_> {
         self.run.tally.num_accepted_tokens += outcome.num_accepted_tokens;
         for (SequenceId(id), event) in outcome.events {
             let course = &mut self.run.courses[id as usize];
-            let mut take_row = || rows.iter().position(|&(of, _)| of == id).map(|at| rows.remove(at).1);
+            let mut take_row = || {
+                let place = rows.iter().position(|&(of, _)| of == id);
+                rows.remove(place.expect("every token comes from a row of its sequence")).1
+            };
             match event {
                 TokenEvent::Scheduled { .. } => unreachable!("the plan tells of admissions"),
                 TokenEvent::Token { token_id, logprobs } => {
                     course.answer.tokens.push(token_id);
-                    course.answer.rows.extend(take_row());
+                    course.answer.rows.push(take_row());
                     course.answer.logprobs.push(logprobs.as_deref().map(LogprobBits::from));
                 }
                 TokenEvent::Finished { reason, drafts } => {
                     if reason != FinishReason::Length {
-                        course.answer.rows.extend(take_row());
+                        course.answer.rows.push(take_row());
                     }
                     course.answer.ending = Some(reason);
                     course.drafts = drafts;

@@ -1,6 +1,6 @@
-//! Proofs on real models that a request's output does not depend on its company: the product's scheduler, batch builder,
-//! runner and sampler give the same tokens and bit-equal logits and log probabilities whatever else is in the batch,
-//! however the prompt was cut, whether a prefix was cached, whether the sequence lost its blocks on the way, and
+//! Proofs on real models that a request's output does not depend on its company: the product's scheduler, batch
+//! builder, runner and sampler give the same tokens and bit-equal logits and log probabilities whatever else is in the
+//! batch, however the prompt was cut, whether a prefix was cached, whether the sequence lost its blocks on the way, and
 //! whether its tokens were guessed. Equality of bits everywhere, no tolerance.
 //!
 //! | module | what is held equal to a request alone |

@@ -6,7 +6,7 @@ use maru::model::{KvDtypeChoice, Runner};
 use maru::sampling::SamplingParams;
 
 use crate::dice::Dice;
-use crate::drive::{Answer, Arrival, Settings, Tally, alone, run};
+use crate::drive::{Answer, Arrival, Settings, Tally, alone, blocks_held, run};
 use crate::models::{DEMO, EXAONE3_TIED, EXAONE4_HYBRID, EXAONE35, Setup};
 
 const NUM_REQUESTS: usize = 64;
@@ -29,17 +29,9 @@ pub(crate) fn requests(vocab_size: usize) -> Vec<NewSequence> {
     (0..NUM_REQUESTS).map(request).collect()
 }
 
-/// A quarter of the blocks that the requests hold at full length: in layers with a window those in the window.
+/// A quarter of the blocks that the requests hold at full length.
 pub(crate) fn quarter_of_demand(requests: &[NewSequence], runner: &dyn Runner) -> u32 {
-    let block_size = runner.kv_capacity().block_size;
-    let groups = runner.kv_groups();
-    let held = |request: &NewSequence| -> u32 {
-        let num_tokens = request.prompt.len() as u32 + request.max_new_tokens - 1;
-        let all = num_tokens.div_ceil(block_size);
-        let of_group = |window: Option<u32>| window.map_or(all, |len| all.min(len.div_ceil(block_size) + 1));
-        groups.iter().map(|group| of_group(group.window)).sum()
-    };
-    requests.iter().map(held).sum::<u32>() / 4
+    requests.iter().map(|request| blocks_held(runner, request)).sum::<u32>() / 4
 }
 
 /// What each request says alone.

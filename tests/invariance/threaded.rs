@@ -24,12 +24,12 @@ fn spawn(
     (handle, thread, metrics)
 }
 
-/// The answer as its reader sees it; rows of logits stay in the engine.
-async fn read(mut stream: TokenStream) -> Answer {
-    let mut answer = Answer::default();
+/// The answer as its reader sees it, and the prompt tokens that were cached; rows of logits stay in the engine.
+async fn read(mut stream: TokenStream) -> (Answer, u32) {
+    let (mut answer, mut num_cached) = (Answer::default(), 0);
     while let Some(event) = stream.next().await {
         match event {
-            TokenEvent::Scheduled { .. } => {}
+            TokenEvent::Scheduled { num_cached_tokens } => num_cached += num_cached_tokens,
             TokenEvent::Token { token_id, logprobs } => {
                 answer.tokens.push(token_id);
                 answer.logprobs.push(logprobs.as_deref().map(LogprobBits::from));
@@ -38,7 +38,7 @@ async fn read(mut stream: TokenStream) -> Answer {
             TokenEvent::Failed { error } => panic!("a sequence failed: {error}"),
         }
     }
-    answer
+    (answer, num_cached)
 }
 
 /// Sends all requests at once to an engine with a scarce pool.
@@ -55,14 +55,18 @@ pub(crate) async fn check(
     let (handle, thread, metrics) = spawn(Box::new(Shrunk { runner, num_blocks }), speculation);
     let submit = |request: &NewSequence| handle.submit(request.clone()).expect("there is room");
     let streams: Vec<TokenStream> = requests.iter().map(submit).collect();
-    let mut answers = Vec::new();
+    let (mut answers, mut num_cached) = (Vec::new(), 0);
     for stream in streams {
-        answers.push(read(stream).await);
+        let (answer, cached) = read(stream).await;
+        answers.push(answer);
+        num_cached += cached;
     }
     handle.drain().await;
     thread.join().expect("no panic");
     let num_tokens: usize = expected.iter().map(|answer| answer.tokens.len()).sum();
     assert_eq!(metrics.generation_tokens.get(), num_tokens as u64);
+    assert_eq!(metrics.prefix_cache_hits.get(), u64::from(num_cached));
+    assert!(metrics.num_preemptions.get() > 0, "the pool was not scarce");
     for (answer, expected) in answers.iter().zip(expected) {
         answer.must_equal(&Answer { rows: Vec::new(), ..expected.clone() })?;
     }
