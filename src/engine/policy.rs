@@ -66,7 +66,7 @@ pub(super) fn prefill_turn(sequence: &Sequence, tenants: &Tenants) -> impl Ord +
     (is_not_overdue, priority, tenants.service(sequence.tenant()), id)
 }
 
-/// Unfinished prompts that may use up to half of what `first`, whose turn it is, would get: those as urgent of which
+/// Unfinished prompts that may use half of what `first`, whose turn it is, would get: those as urgent of which
 /// less than half as much is left, the shortest first. So a long prompt makes short ones wait for a step or two, not
 /// until it is done, and is delayed by them to twice its time at most.
 pub(super) fn who_passes<'a>(

@@ -154,16 +154,29 @@ impl Scheduler {
         let Some((&first, others)) = turns.split_first() else { return };
         let passing = policy::who_passes(self.at(first), others.iter().map(|&slot| self.at(slot)));
         let passing: Vec<usize> = passing.iter().map(|sequence| self.slots[&sequence.id()]).collect();
-        let num_kept = self.at(first).num_uncomputed().min(budget.num_prefill_left().div_ceil(2));
+        let share = if passing.is_empty() { usize::MAX } else { budget.num_prefill_left().div_ceil(2) };
+        self.plan_prompt(first, Patience::ForNeighbours, share, plan, budget);
         for slot in passing {
-            let num_left = budget.num_prefill_left() - num_kept;
-            self.plan_prompt(slot, Patience::ForNeighbours, num_left, plan, budget);
+            self.plan_prompt(slot, Patience::ForNeighbours, usize::MAX, plan, budget);
         }
         for slot in turns {
-            if plan.scheduled.iter().all(|part| part.slot != slot) {
-                self.plan_prompt(slot, Patience::ForNeighbours, usize::MAX, plan, budget);
+            match plan.scheduled.iter().position(|part| part.slot == slot) {
+                Some(index) => self.extend_part(&mut plan.scheduled[index], budget),
+                None => self.plan_prompt(slot, Patience::ForNeighbours, usize::MAX, plan, budget),
             }
         }
+    }
+
+    /// An unfinished prompt that got a share of the budget takes what others left of it, as far as blocks are free.
+    fn extend_part(&mut self, part: &mut ScheduledSequence, budget: &mut TokenBudget) {
+        let sequence = self.at(part.slot);
+        let planned = part.start + part.num_tokens;
+        let end = self.kv.reach(sequence.blocks()).min(planned + budget.num_prefill_left());
+        let end = end.min(sequence.num_tokens());
+        part.num_samples = usize::from(end == sequence.num_tokens());
+        assert!(self.grow(part.slot, end), "so much can be reached");
+        budget.take_prefill(end - planned);
+        part.num_tokens = end - part.start;
     }
 
     /// A running sequence with more than a token to compute advances by at most `max_tokens`, unless it waits for a

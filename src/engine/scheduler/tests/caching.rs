@@ -61,15 +61,15 @@ fn another_salt_finds_nothing() {
 #[test]
 fn of_equal_prompts_that_come_together_one_is_computed() {
     let mut scheduler = caching(4, 64);
-    for id in 0..4 {
+    for id in 0..3 {
         add_sequence(&mut scheduler, id, sequence(0, 7, 3));
     }
     assert_eq!(step_parts(&mut scheduler), [(0, 0, 7, 1)]);
-    assert_eq!(running(&scheduler), [0, 1, 2, 3]);
+    assert_eq!(running(&scheduler), [0, 1, 2]);
     let (plan, _) = step(&mut scheduler, 7);
-    assert_eq!(parts(&plan), [(0, 7, 1, 1), (1, 6, 1, 1), (2, 6, 1, 1), (3, 6, 1, 1)]);
-    assert_eq!(admitted(&plan), [(1, 6), (2, 6), (3, 6)]);
-    assert_eq!(num_used(&scheduler), 1 + 4, "the first block is shared, each has its own last");
+    assert_eq!(parts(&plan), [(0, 7, 1, 1), (1, 6, 1, 1), (2, 6, 1, 1)]);
+    assert_eq!(admitted(&plan), [(1, 6), (2, 6)]);
+    assert_eq!(num_used(&scheduler), 1 + 3, "the first block is shared, each has its own last");
 }
 
 #[test]

@@ -27,8 +27,32 @@ fn the_prompt_of_the_tenant_that_has_had_least_is_read_first() {
     add_sequence(&mut scheduler, 0, of(1, sequence(0, 16, 2)));
     assert_eq!(step_parts(&mut scheduler), [(0, 0, 4, 0)]);
     add_sequence(&mut scheduler, 1, of(2, sequence(0, 4, 2)));
-    // Tenant 2 begins where tenant 1 stands; of equals the older goes first, and it takes the whole budget.
-    assert_eq!(step_parts(&mut scheduler), [(0, 4, 4, 0)]);
+    // Tenant 2 begins where tenant 1 stands; of equals the older goes first, but who is much shorter may pass.
+    assert_eq!(step_parts(&mut scheduler), [(0, 4, 2, 0), (1, 0, 2, 0)]);
+    assert_eq!(step_parts(&mut scheduler), [(0, 6, 2, 0), (1, 2, 2, 1)]);
+}
+
+#[test]
+fn short_prompts_pass_a_long_one_on_half_of_the_budget() {
+    let mut scheduler = scheduler(4, 8);
+    add(&mut scheduler, 0, 20, 1);
+    add(&mut scheduler, 1, 3, 1);
+    add(&mut scheduler, 2, 2, 1);
+    assert_eq!(step_parts(&mut scheduler), [(0, 0, 4, 0), (2, 0, 2, 1), (1, 0, 2, 0)]);
+    assert_eq!(
+        step_parts(&mut scheduler),
+        [(1, 2, 1, 1), (0, 4, 7, 0)],
+        "what the short ones leave is the long one's"
+    );
+}
+
+#[test]
+fn a_prompt_that_is_not_much_shorter_does_not_pass() {
+    let mut scheduler = scheduler(4, 8);
+    add(&mut scheduler, 0, 12, 1);
+    add(&mut scheduler, 1, 6, 1);
+    assert_eq!(step_parts(&mut scheduler), [(0, 0, 8, 0)]);
+    assert_eq!(step_parts(&mut scheduler), [(0, 8, 4, 1), (1, 0, 4, 0)]);
 }
 
 #[test]
