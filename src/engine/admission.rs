@@ -65,6 +65,14 @@ impl Default for QueueLimits {
     }
 }
 
+impl QueueLimits {
+    /// The longest wait that is let in: less than the longest wait there may be, because it is an estimate, and who is
+    /// refused at once is better off than who is given up after a long wait.
+    pub(super) fn longest_expected_wait(&self) -> Duration {
+        self.max_queue_time / 5 * 4
+    }
+}
+
 /// What a new sequence finds.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Load {

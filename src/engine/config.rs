@@ -17,8 +17,8 @@ pub struct EngineConfig {
     pub max_buffered_events: usize,
     /// Most prompt tokens that wait for their turn; more are refused.
     pub max_waiting_tokens: usize,
-    /// Milliseconds that a sequence may wait for its turn. One that would wait longer at the measured speed is
-    /// refused at once, one that did is given up.
+    /// Milliseconds that a sequence may wait for its turn; one that waited longer is given up. One that would wait
+    /// for more than four fifths of it at the measured speed is refused at once.
     pub max_queue_time_ms: u64,
     /// While outputs run, prompts are read in pieces so small that a step takes at most about this many times as long
     /// as one without; 0 for no such limit.

@@ -227,21 +227,43 @@ impl EngineHandle {
         }
     }
 
+    /// Refuses at once what would be refused even with the shortest of prompts, so that nobody need prepare one.
+    ///
+    /// # Errors
+    /// [`SubmitError`] as [`Self::submit`] gives it.
+    pub fn ensure_room(&self, tenant: TenantId, priority: Priority) -> Result<(), SubmitError> {
+        if self.pulse.is_closing() {
+            return Err(SubmitError::ShuttingDown);
+        }
+        let wait = self.admissible_wait(tenant, priority, 1)?;
+        let QueueLimits { max_waiting_tokens, .. } = self.queue_limits;
+        let full = self.pulse.fullness(1, self.limits.max_waiting, max_waiting_tokens);
+        full.map_or(Ok(()), |reason| Err(overloaded(reason, wait)))
+    }
+
     /// Takes a place in the queue, if there is one and the wait for its turn is not too long.
     fn enter_queue(&self, sequence: &NewSequence) -> Result<QueueTicket, SubmitError> {
-        let num_prompt = sequence.prompt.len();
-        let load = self.pulse.load(sequence);
+        let wait = self.admissible_wait(sequence.tenant, sequence.priority, sequence.prompt.len())?;
+        let QueueLimits { max_waiting_tokens, .. } = self.queue_limits;
+        let ticket = self.pulse.enter_queue(sequence, self.limits.max_waiting, max_waiting_tokens);
+        ticket.map_err(|reason| overloaded(reason, wait))
+    }
+
+    /// The expected wait of a sequence, if that is not too long.
+    fn admissible_wait(
+        &self,
+        tenant: TenantId,
+        priority: Priority,
+        num_prompt: usize,
+    ) -> Result<Duration, SubmitError> {
+        let load = self.pulse.load(tenant, priority);
         let wait = admission::expected_wait(&load, &self.queue_limits, self.pulse.speed(), num_prompt);
-        let QueueLimits { max_waiting_tokens, max_queue_time, .. } = self.queue_limits;
-        let ticket = self
-            .pulse
-            .enter_queue(sequence, self.limits.max_waiting, max_waiting_tokens)
-            .map_err(|reason| overloaded(reason, wait))?;
-        if wait > max_queue_time {
-            let reason = Overload::ExpectedWait { expected_ms: millis(wait), max_ms: millis(max_queue_time) };
+        let longest = self.queue_limits.longest_expected_wait();
+        if wait > longest {
+            let reason = Overload::ExpectedWait { expected_ms: millis(wait), max_ms: millis(longest) };
             return Err(overloaded(reason, wait));
         }
-        Ok(ticket)
+        Ok(wait)
     }
 
     /// Refuses new sequences from now on, lets the engine finish those that it has, then stops it.

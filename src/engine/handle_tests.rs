@@ -4,7 +4,8 @@ use crate::engine::Speed;
 const LIMITS: EngineLimits = EngineLimits { max_model_len: 10_000, max_waiting: 3, max_buffered_events: 16 };
 const QUEUE_LIMITS: QueueLimits = QueueLimits {
     max_waiting_tokens: 2_000,
-    max_queue_time: Duration::from_secs(10),
+    // Of which four fifths may be expected: ten seconds.
+    max_queue_time: Duration::from_millis(12_500),
     max_num_seqs: 2,
     block_size: 10,
 };

@@ -101,10 +101,25 @@ impl EnginePulse {
         Ok(QueueTicket { queue: Arc::clone(&self.queue), lane, num_prompt, since: Instant::now() })
     }
 
+    /// Why a sequence with a prompt of `num_prompt` tokens would find no place now.
+    pub(super) fn fullness(
+        &self,
+        num_prompt: usize,
+        max_waiting: usize,
+        max_tokens: usize,
+    ) -> Option<Overload> {
+        let (waiting, tokens) = (self.num_waiting(), self.num_waiting_tokens());
+        if waiting >= max_waiting {
+            return Some(Overload::QueueFull { waiting, max: max_waiting });
+        }
+        (tokens > 0 && tokens + num_prompt > max_tokens)
+            .then_some(Overload::QueuedTokens { waiting: tokens, asked: num_prompt, max: max_tokens })
+    }
+
     /// What a sequence would find in front of it: what waits of its own class, once for each class that has something
     /// waiting.
-    pub(super) fn load(&self, sequence: &NewSequence) -> Load {
-        let own = &self.queue.of_classes[lane_of(sequence.tenant, sequence.priority)];
+    pub(super) fn load(&self, tenant: TenantId, priority: Priority) -> Load {
+        let own = &self.queue.of_classes[lane_of(tenant, priority)];
         let has_waiting = |lane: &&Lane| lane.sequences.load(Ordering::Relaxed) > 0;
         let num_classes = self.queue.of_classes.iter().filter(has_waiting).count();
         let ahead = |of_own: &AtomicUsize, of_all: &AtomicUsize| {
@@ -279,7 +294,7 @@ mod tests {
         assert_eq!((pulse.num_waiting(), pulse.num_waiting_tokens()), (2, 100));
         drop((first, second));
         assert_eq!((pulse.num_waiting(), pulse.num_waiting_tokens()), (0, 0));
-        assert_eq!(pulse.load(&sequence(0, 1)), Load { num_free_blocks: 8, ..Load::default() });
+        assert_eq!(pulse.load(TenantId(0), Priority(0)), Load { num_free_blocks: 8, ..Load::default() });
     }
 
     #[test]
@@ -296,8 +311,8 @@ mod tests {
     fn a_class_waits_for_its_own_and_for_the_turns_of_others() {
         let pulse = EnginePulse::new(8);
         let enter = |sequence| pulse.enter_queue(&sequence, 100, 10_000).expect("room");
-        let ahead = |sequence| {
-            let load = pulse.load(&sequence);
+        let ahead = |sequence: NewSequence| {
+            let load = pulse.load(sequence.tenant, sequence.priority);
             (load.sequences_ahead, load.tokens_ahead)
         };
         let (busy, quiet) = (1, 2);

@@ -101,6 +101,8 @@ impl Shared {
             max_choices: self.config.max_choices,
         };
         check(&request, limits)?;
+        // A busy server spends nothing on what it refuses.
+        self.engine.ensure_room(request.tenant, request.priority).map_err(|error| refusal(error, 0))?;
         let stops = stop_strings(&request);
         let prompt = self.prepare(request.prompt).await?;
         let max_model_len = self.engine.limits().max_model_len;
