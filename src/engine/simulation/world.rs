@@ -148,8 +148,8 @@ impl World {
 
     /// One turn of the loop: aborts, a step, its events; then everything is checked.
     fn turn(&mut self) -> Checked {
-        let limits = self.scenario.prefill_limits.iter().filter(|&&(step, _)| step == self.step);
-        if let Some(&(_, max_tokens)) = limits.last() {
+        let mut limits = self.scenario.prefill_limits.iter().filter(|&&(step, _)| step == self.step);
+        if let Some(&(_, max_tokens)) = limits.next_back() {
             self.scheduler.limit_prefill(max_tokens);
             self.prefill_limit = max_tokens.max(1);
         }
