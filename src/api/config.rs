@@ -57,6 +57,9 @@ pub struct ServerConfig {
     pub drain_delay_s: f64,
     /// Seconds after that in which running requests may finish.
     pub drain_timeout_s: f64,
+    /// Threads that serve connections, besides those that compute; 0 for one per four CPUs. Tokens cost them little,
+    /// and on the CPU backend they take turns with the threads that compute.
+    pub io_threads: usize,
     /// Most open connections.
     pub max_connections: usize,
     /// Most open connections of one client address; 0 for no such limit, as behind a proxy.
@@ -92,6 +95,7 @@ impl Default for ServerConfig {
             heartbeat_limit_s: 60.0,
             drain_delay_s: 5.0,
             drain_timeout_s: 120.0,
+            io_threads: 0,
             max_connections: 8192,
             max_connections_per_ip: 0,
             max_h2_streams: 128,
@@ -130,6 +134,7 @@ impl ServerConfig {
             ("max_body_bytes", self.max_body_bytes, 1 << 10, 1 << 30),
             ("max_headers", self.max_headers, 8, 1000),
             ("max_header_bytes", self.max_header_bytes, 4 << 10, 1 << 20),
+            ("io_threads", self.io_threads, 0, 1024),
             ("max_connections", self.max_connections, 1, 1 << 20),
             ("max_connections_per_ip", self.max_connections_per_ip, 0, 1 << 20),
             ("max_h2_streams", self.max_h2_streams as usize, 1, 4096),

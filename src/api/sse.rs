@@ -14,6 +14,7 @@ use std::time::Duration;
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderName, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
+use futures_util::FutureExt;
 use serde::Serialize;
 use tokio::time::{Instant, Sleep};
 
@@ -133,7 +134,7 @@ enum Progress {
 }
 
 impl<R: RenderEvents> EventStream<R> {
-    /// The next bytes for the client, or `None` at the end.
+    /// The next bytes for the client, or `None` at the end. What is ready at the same time goes out together.
     async fn next_frame(&mut self) -> Option<Bytes> {
         let mut events = String::new();
         match &mut self.progress {
@@ -156,6 +157,11 @@ impl<R: RenderEvents> EventStream<R> {
                 () = &mut self.terminating => self.fail(ApiError::shutting_down(), &mut events),
                 () = &mut self.ping => events.push_str(PING),
             }
+        }
+        while !matches!(self.progress, Progress::Ended)
+            && let Some(delta) = self.generation.next().now_or_never()
+        {
+            self.take(delta, &mut events);
         }
         self.ping.as_mut().reset(Instant::now() + self.times.ping_interval);
         Some(Bytes::from(events))

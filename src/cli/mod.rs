@@ -12,6 +12,7 @@ mod show_config;
 
 use std::io::Write;
 use std::net::SocketAddr;
+use std::num::NonZeroUsize;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -148,7 +149,7 @@ fn serve(args: &ServeArgs) -> anyhow::Result<u8> {
     tracing::info!(settings = show_config::differences(&config), "configuration");
     let keys = ApiKeys::load(&config.server)?;
     let needs_key = !keys.is_empty();
-    let runtime = Runtime::new().context("the threads that serve connections")?;
+    let runtime = connection_runtime(config.server.io_threads)?;
     runtime.block_on(app::ensure_port_is_free(&config.server))?;
     let located = locate(&config, &sources.environment)?;
     let service = load(&config, &located)?;
@@ -176,6 +177,16 @@ fn serve(args: &ServeArgs) -> anyhow::Result<u8> {
         End::EngineDied(died) => anyhow::bail!("{died}"),
     }
     Ok(end.exit_code())
+}
+
+/// Threads that serve connections.
+fn connection_runtime(num_threads: usize) -> anyhow::Result<Runtime> {
+    let num_threads = match num_threads {
+        0 => std::thread::available_parallelism().map_or(1, NonZeroUsize::get).div_ceil(4),
+        num_threads => num_threads,
+    };
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    builder.worker_threads(num_threads).enable_all().build().context("the threads that serve connections")
 }
 
 fn chat(args: &ChatArgs) -> anyhow::Result<()> {

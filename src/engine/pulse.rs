@@ -112,8 +112,11 @@ impl EnginePulse {
         if waiting >= max_waiting {
             return Some(Overload::QueueFull { waiting, max: max_waiting });
         }
-        (tokens > 0 && tokens + num_prompt > max_tokens)
-            .then_some(Overload::QueuedTokens { waiting: tokens, asked: num_prompt, max: max_tokens })
+        (tokens > 0 && tokens + num_prompt > max_tokens).then_some(Overload::QueuedTokens {
+            waiting: tokens,
+            asked: num_prompt,
+            max: max_tokens,
+        })
     }
 
     /// What a sequence would find in front of it: what waits of its own class, once for each class that has something

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use anyhow::bail;
 use serde_json::{Value, json};
-use tokio::runtime::Runtime;
+use tokio::runtime;
 
 use super::args::ServeBenchArgs;
 use super::chat::{ChatClient, model_names};
@@ -17,7 +17,9 @@ use crate::config::Environment;
 
 /// Puts the loads on the server and reports.
 pub(super) fn run(args: &ServeBenchArgs) -> anyhow::Result<()> {
-    Runtime::new()?.block_on(bench(args))
+    // One thread, so that a server on the same machine keeps the others.
+    let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(bench(args))
 }
 
 async fn bench(args: &ServeBenchArgs) -> anyhow::Result<()> {
