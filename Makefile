@@ -1,7 +1,7 @@
 # The commands of this tree. `make test` is all that a change must pass.
 
 .DEFAULT_GOAL := help
-.PHONY: help test ci run fmt lint unit sdk e2e nginx deny docker compose
+.PHONY: help test ci run fmt lint unit sdk e2e nginx simulate needle disconnects overload deny docker compose
 
 help: ## these targets
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -32,6 +32,19 @@ e2e: ## the binary over a bare socket
 
 nginx: ## two binaries behind the real nginx
 	python3 tests/run.py nginx
+
+simulate: ## a million seeds of the scheduler's simulation (minutes)
+	MARU_SIM_SEEDS=1000000 cargo test --lib simulation::seeds --config 'profile.dev.package.maru.opt-level=2'
+
+needle: ## one request 10,000 times among others on real models (a quarter of an hour)
+	MARU_INVARIANCE_RUNS=10000 cargo test --test invariance needle
+
+disconnects: ## a thousand clients that leave at any moment
+	MARU_DISCONNECTS=1000 python3 tests/run.py e2e
+
+overload: ## four times the load that the release build can bear, for a minute
+	cargo build --release
+	python3 tools/overload.py
 
 deny: ## licences, sources and bans of the dependencies (needs cargo-deny)
 	cargo deny --offline check licenses bans sources
