@@ -17,6 +17,7 @@
 //! batch-dependent kernel into every model: all tests but those of `control` must fail then.
 
 mod control;
+#[path = "../../src/engine/simulation/dice.rs"]
 mod dice;
 mod drive;
 mod models;
