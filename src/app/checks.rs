@@ -4,7 +4,7 @@ use anyhow::{Context, bail, ensure};
 
 use super::located_in;
 use crate::model::{ModelDescription, ModelSource};
-use crate::text::{ChatMessage, TextModel, Tokenizer};
+use crate::text::{ChatMessage, ChatPrompt, TextModel, Tokenizer};
 
 /// Refuses a model whose tokenizer, special tokens or chat template do not fit its weights.
 pub(super) fn text_fits_model(
@@ -67,16 +67,16 @@ fn named_tokens_are_known(source: &ModelSource, tokenizer: &Tokenizer) -> anyhow
 /// The chat template has to give a short conversation a form that fits the context and whose control strings are
 /// tokens of the model.
 fn template_renders(text: &TextModel, max_model_len: usize) -> anyhow::Result<()> {
-    let message =
-        |role: &str, content: &str| ChatMessage { role: role.to_owned(), content: content.to_owned() };
-    let conversation = [message("user", "a"), message("assistant", "b"), message("user", "c")];
+    let conversation = [("user", "a"), ("assistant", "b"), ("user", "c")];
+    let conversation =
+        ChatPrompt::new(conversation.map(|(role, content)| ChatMessage::new(role, content)).to_vec());
     let rendered = text.render_chat(&conversation).context("the chat template")?;
     for string in control_strings(&rendered) {
         if text.tokenizer().token_to_id(string).is_none() {
             bail!("the chat template writes {string:?}, which is not a token of tokenizer.json");
         }
     }
-    let num_tokens = text.encode_chat(&conversation).context("the chat template")?.len();
+    let num_tokens = text.encode_chat(&conversation).context("the chat template")?.token_ids.len();
     ensure!(
         num_tokens < max_model_len,
         "the chat template makes {num_tokens} tokens of a conversation of three letters; {max_model_len} fit"

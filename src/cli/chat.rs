@@ -8,7 +8,7 @@ use tokio::runtime::Runtime;
 
 use super::ChatArgs;
 use super::answer::{self, AnswerEnd, Interrupt};
-use crate::serving::{ChatMessage, GenerateError, GenerateRequest, Generator, PromptInput};
+use crate::serving::{ChatMessage, ChatPrompt, GenerateError, GenerateRequest, Generator, PromptInput};
 
 const HELP: &str = "\
 /reset         forget the conversation
@@ -60,7 +60,7 @@ impl Conversation {
     }
 
     fn add(&mut self, role: &str, content: &str) {
-        self.messages.push(ChatMessage { role: role.to_owned(), content: content.to_owned() });
+        self.messages.push(ChatMessage::new(role, content));
     }
 
     /// The same with the system message only.
@@ -162,7 +162,7 @@ async fn reply(
     let request = GenerateRequest {
         sampling: args.sampling.options(),
         max_new_tokens: args.sampling.max_new_tokens,
-        ..GenerateRequest::new(PromptInput::Chat(conversation.messages.clone()))
+        ..GenerateRequest::new(PromptInput::Chat(ChatPrompt::new(conversation.messages.clone())))
     };
     let mut output = std::io::stdout().lock();
     let answer = answer::stream(generator, request, &mut output, interrupt).await?;

@@ -9,7 +9,7 @@ use anyhow::{Context, bail};
 use super::answer::{self, Interrupt};
 use super::{GenerateArgs, SamplingArgs};
 use crate::serving::{
-    ChatMessage, GenerateRequest, GenerationDefaults, Generator, PromptInput, SamplingOptions,
+    ChatMessage, ChatPrompt, GenerateRequest, GenerationDefaults, Generator, PromptInput, SamplingOptions,
 };
 
 /// Tokens generated where the caller names no number.
@@ -54,8 +54,8 @@ impl GenerateArgs {
             SamplingOptions { temperature: Some(0.0), ..SamplingOptions::default() }
         };
         let input = if self.chat {
-            let message = ChatMessage { role: "user".to_owned(), content: prompt.to_owned() };
-            PromptInput::Chat(vec![message])
+            let message = ChatMessage::new("user", prompt);
+            PromptInput::Chat(ChatPrompt::new(vec![message]))
         } else {
             PromptInput::Text(prompt.to_owned())
         };

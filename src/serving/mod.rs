@@ -17,7 +17,7 @@ pub use output::{ChoiceUsage, DeltaKind, OutputDelta, OutputFinish};
 pub use request::{GenerateRequest, PromptInput, SamplingOptions};
 
 pub use crate::engine::{DraftCounts, EnginePulse, Overload, Priority, SequenceError, TenantId};
-pub use crate::text::{ChatMessage, GenerationDefaults};
+pub use crate::text::{ChatMessage, ChatPrompt, GenerationDefaults, ToolCall, ToolDefinition};
 
 #[cfg(test)]
 mod tests;

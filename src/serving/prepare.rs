@@ -52,7 +52,8 @@ pub(super) fn check(request: &GenerateRequest, limits: RequestLimits) -> Result<
 
 fn check_prompt(prompt: &PromptInput, max_bytes: usize) -> Result<(), RequestError> {
     let (param, num_bytes) = match prompt {
-        PromptInput::Chat(messages) => {
+        PromptInput::Chat(chat) => {
+            let messages = &chat.messages;
             if messages.is_empty() {
                 return Err(fault("messages", "must hold at least one message"));
             }
@@ -84,8 +85,8 @@ fn check_sampling(sampling: &SamplingOptions) -> Result<(), RequestError> {
 /// Token ids of the prompt, at least one.
 pub(super) fn encode_prompt(text: &TextModel, prompt: &PromptInput) -> Result<Vec<u32>, GenerateError> {
     let (param, encoded) = match prompt {
-        PromptInput::Chat(messages) => ("messages", text.encode_chat(messages)),
-        PromptInput::Text(raw) => ("prompt", text.encode_text(raw)),
+        PromptInput::Chat(chat) => ("messages", text.encode_chat(chat).map(|encoded| encoded.token_ids)),
+        PromptInput::Text(raw) => ("prompt", text.encode_text(raw, true)),
     };
     let ids = encoded.map_err(|error| prompt_fault(param, error))?;
     if ids.is_empty() { Err(fault(param, "gives an empty prompt").into()) } else { Ok(ids) }

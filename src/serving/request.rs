@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::engine::{Priority, TenantId};
-use crate::text::ChatMessage;
+use crate::text::ChatPrompt;
 
 /// A request for generated text, checked as far as that is possible without the model.
 #[derive(Debug, Clone, PartialEq)]
@@ -46,7 +46,7 @@ impl GenerateRequest {
 #[derive(Debug, Clone, PartialEq)]
 pub enum PromptInput {
     /// Messages for the model's chat template.
-    Chat(Vec<ChatMessage>),
+    Chat(ChatPrompt),
     /// Text to continue as it stands.
     Text(String),
 }

@@ -140,7 +140,12 @@ fn run<T>(future: impl Future<Output = T>) -> T {
 }
 
 fn request(content: &str) -> GenerateRequest {
-    GenerateRequest::new(PromptInput::Chat(vec![ChatMessage::new("user", content)]))
+    GenerateRequest::new(PromptInput::Chat(ChatPrompt::new(vec![ChatMessage::new("user", content)])))
+}
+
+fn encode_user(content: &str) -> Vec<u32> {
+    let chat = ChatPrompt::new(vec![ChatMessage::new("user", content)]);
+    text_model().encode_chat(&chat).expect("encodes").token_ids
 }
 
 fn tokens(text: &str) -> Vec<u32> {
@@ -209,7 +214,7 @@ fn the_engine_gets_the_rendered_prompt_and_complete_parameters() {
         asked.sampling =
             SamplingOptions { temperature: Some(0.5), top_p: None, top_k: Some(4), seed: Some(9) };
         let generation = fake.generator.generate(asked).await.expect("admitted");
-        let prompt = text_model().encode_chat(&[ChatMessage::new("user", "hi")]).expect("encodes");
+        let prompt = encode_user("hi");
         assert_eq!(generation.num_prompt_tokens(), prompt.len());
         assert_eq!((generation.seed(), generation.max_new_tokens()), (9, 7));
         drop(generation.collect().await.expect("no fault"));
@@ -416,8 +421,7 @@ fn output_is_clamped_to_the_context_and_a_prompt_that_fills_it_is_refused_with_t
         let generation = fake.generator.generate(asked).await.expect("admitted");
         assert_eq!(generation.max_new_tokens() as usize, 512 - generation.num_prompt_tokens());
         let long = "가".repeat(600);
-        let num_prompt_tokens =
-            text_model().encode_chat(&[ChatMessage::new("user", long.as_str())]).expect("encodes").len();
+        let num_prompt_tokens = encode_user(&long).len();
         let refused = fake.generator.generate(request(&long)).await.expect_err("too long");
         assert_eq!(refused, GenerateError::ContextLengthExceeded { num_prompt_tokens, max_model_len: 512 });
         assert_eq!(fake.metrics.rejected.with_label_values(&["context_length"]).get(), 1);
@@ -459,9 +463,9 @@ fn a_request_at_fault_is_refused_by_field() {
         asked
     };
     let text = |text: &str| PromptInput::Text(text.to_owned());
-    let chat = |role: &str| PromptInput::Chat(vec![ChatMessage::new(role, "x")]);
+    let chat = |role: &str| PromptInput::Chat(ChatPrompt::new(vec![ChatMessage::new(role, "x")]));
     let cases = [
-        (change(&|r| r.prompt = PromptInput::Chat(Vec::new())), "messages"),
+        (change(&|r| r.prompt = PromptInput::Chat(ChatPrompt::new(Vec::new()))), "messages"),
         (change(&|r| r.prompt = chat("robot")), "messages[0].role"),
         (change(&|r| r.prompt = text("")), "prompt"),
         (change(&|r| r.prompt = text(&"x".repeat(1001))), "prompt"),

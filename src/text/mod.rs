@@ -1,5 +1,6 @@
 //! Between text and token ids: tokenizer, detokenizer, chat template, stop strings.
 
+mod conversation;
 mod detokenizer;
 mod graphemes;
 mod model;
@@ -12,10 +13,11 @@ mod template;
 mod test_support;
 mod tokenizer;
 
+pub use conversation::{ChatMessage, ChatPrompt, EncodedChat, ToolCall, ToolDefinition};
 pub use detokenizer::Detokenizer;
 pub use graphemes::GraphemeBuffer;
 pub use model::{GenerationDefaults, TEXT_FILES, TextError, TextModel};
 pub use prompt::PromptError;
 pub use stop_strings::{MAX_STOP_STRING_BYTES, MAX_STOP_STRINGS, StopScan, StopScanner, StopStrings};
-pub use template::{ChatMessage, TemplateError};
+pub use template::TemplateError;
 pub use tokenizer::{SpecialText, SpecialToken, Tokenizer};

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use super::prompt::Renderer;
 use super::template::ChatTemplate;
-use super::{ChatMessage, Detokenizer, PromptError, SpecialText, Tokenizer};
+use super::{ChatPrompt, Detokenizer, EncodedChat, PromptError, SpecialText, Tokenizer};
 
 const TOKENIZER: &str = "tokenizer.json";
 const TOKENIZER_CONFIG: &str = "tokenizer_config.json";
@@ -122,16 +122,16 @@ impl TextModel {
     ///
     /// # Errors
     /// [`PromptError`] if the conversation cannot be put into the model's form.
-    pub fn encode_chat(&self, messages: &[ChatMessage]) -> Result<Vec<u32>, PromptError> {
-        self.renderer()?.encode(messages)
+    pub fn encode_chat(&self, chat: &ChatPrompt) -> Result<EncodedChat, PromptError> {
+        self.renderer()?.encode(chat)
     }
 
     /// A conversation in the form of the model's chat template, as text.
     ///
     /// # Errors
     /// [`PromptError`] if the conversation cannot be put into the model's form.
-    pub fn render_chat(&self, messages: &[ChatMessage]) -> Result<String, PromptError> {
-        let segments = self.renderer()?.render(messages)?;
+    pub fn render_chat(&self, chat: &ChatPrompt) -> Result<String, PromptError> {
+        let segments = self.renderer()?.render(chat)?;
         Ok(segments.into_iter().map(|segment| segment.text).collect())
     }
 
@@ -140,13 +140,13 @@ impl TextModel {
         Ok(Renderer { template, tokenizer: &self.tokenizer, variables: &self.variables })
     }
 
-    /// Token ids of a text to continue as it stands: control strings are read as control tokens, and what the
-    /// tokenizer puts around a text is added.
+    /// Token ids of a text as it stands: control strings are read as control tokens. `add_special_tokens` adds what
+    /// the tokenizer puts around a text, which a text that is to be continued needs.
     ///
     /// # Errors
     /// [`PromptError::Tokenizer`].
-    pub fn encode_text(&self, text: &str) -> Result<Vec<u32>, PromptError> {
-        self.tokenizer.encode(text, SpecialText::Control, true).map_err(PromptError::Tokenizer)
+    pub fn encode_text(&self, text: &str, add_special_tokens: bool) -> Result<Vec<u32>, PromptError> {
+        self.tokenizer.encode(text, SpecialText::Control, add_special_tokens).map_err(PromptError::Tokenizer)
     }
 
     /// Turns tokens back into text, one by one.

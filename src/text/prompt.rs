@@ -14,7 +14,7 @@ use std::ops::Range;
 use serde_json::{Value, json};
 
 use super::template::{ChatTemplate, InputSize, TemplateError};
-use super::{ChatMessage, SpecialText, Tokenizer};
+use super::{ChatMessage, ChatPrompt, EncodedChat, SpecialText, Tokenizer};
 
 /// Most kinds of control strings in assistant messages whose treatment by the template is looked into.
 const MAX_TRIED_TAGS: usize = 8;
@@ -69,18 +69,20 @@ pub(super) struct Renderer<'a> {
 }
 
 impl Renderer<'_> {
-    /// Token ids of a conversation.
-    pub(super) fn encode(&self, messages: &[ChatMessage]) -> Result<Vec<u32>, PromptError> {
-        let mut ids = Vec::new();
-        for segment in self.render(messages)? {
+    /// Text and token ids of a conversation.
+    pub(super) fn encode(&self, chat: &ChatPrompt) -> Result<EncodedChat, PromptError> {
+        let mut encoded = EncodedChat { token_ids: Vec::new(), text: String::new() };
+        for segment in self.render(chat)? {
             let part = self.tokenizer.encode(&segment.text, segment.special, false);
-            ids.extend(part.map_err(PromptError::Tokenizer)?);
+            encoded.token_ids.extend(part.map_err(PromptError::Tokenizer)?);
+            encoded.text.push_str(&segment.text);
         }
-        Ok(ids)
+        Ok(encoded)
     }
 
     /// The rendered conversation in parts.
-    pub(super) fn render(&self, messages: &[ChatMessage]) -> Result<Vec<Segment>, PromptError> {
+    pub(super) fn render(&self, chat: &ChatPrompt) -> Result<Vec<Segment>, PromptError> {
+        let messages = &chat.messages;
         let roles = messages.iter().enumerate().map(template_role).collect::<Result<Vec<_>, _>>()?;
         let contents: Vec<&str> = messages.iter().map(|message| message.content.as_str()).collect();
         let conversation = Conversation { roles, contents };

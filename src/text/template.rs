@@ -28,22 +28,6 @@ const MAX_RECURSION: usize = 100;
 const SPARE_OUTPUT_BYTES: usize = 1024 * 1024;
 const NAME: &str = "chat";
 
-/// One message of a conversation, in the form that chat templates read.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
-pub struct ChatMessage {
-    /// `system` (or `developer`, which means the same), `user`, `assistant` or `tool`.
-    pub role: String,
-    /// The text; parts of a content list are joined.
-    pub content: String,
-}
-
-impl ChatMessage {
-    /// A message of this role with this text.
-    pub fn new(role: impl Into<String>, content: impl Into<String>) -> Self {
-        Self { role: role.into(), content: content.into() }
-    }
-}
-
 /// A chat template gave no prompt.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TemplateError {

@@ -8,7 +8,7 @@ use crate::api::error::{ApiError, shown};
 use crate::api::fields::{Fields, string_at};
 use crate::api::params::{self, Judge, Warning};
 use crate::api::{cache_salt, limits, priority};
-use crate::serving::{ChatMessage, GenerateRequest, PromptInput, SamplingOptions};
+use crate::serving::{ChatMessage, ChatPrompt, GenerateRequest, PromptInput, SamplingOptions};
 
 /// Temperatures below this choose the same token as 0, without its care for overflow.
 const MIN_TEMPERATURE: f64 = 1e-5;
@@ -61,7 +61,7 @@ impl ChatRequest {
         judge.judge(params::CHAT_COMPLETIONS, fields.rest())?;
 
         let generate = GenerateRequest {
-            prompt: PromptInput::Chat(messages),
+            prompt: PromptInput::Chat(ChatPrompt::new(messages)),
             sampling,
             num_choices,
             max_new_tokens,
@@ -195,7 +195,7 @@ fn message(at: &str, value: Value, judge: &mut Judge) -> Result<ChatMessage, Api
         None if role == Role::Assistant => String::new(),
         None => return Err(ApiError::missing(&content_at)),
     };
-    Ok(ChatMessage { role: role.name().to_owned(), content })
+    Ok(ChatMessage::new(role.name(), content))
 }
 
 fn joined_parts(at: &str, parts: Vec<Value>, judge: &mut Judge) -> Result<String, ApiError> {

@@ -3,6 +3,7 @@ use std::collections::HashMap;
 use serde_json::json;
 
 use super::*;
+use crate::text::ChatMessage;
 use crate::text::test_support::json_with;
 
 fn files(extra: &[(&str, &str)]) -> HashMap<String, Vec<u8>> {
@@ -20,6 +21,10 @@ fn stop_tokens(extra: &[(&str, &str)]) -> Vec<u32> {
     load(extra).expect("loads").stop_token_ids().to_vec()
 }
 
+fn user(content: &str) -> ChatPrompt {
+    ChatPrompt::new(vec![ChatMessage::new("user", content)])
+}
+
 fn fixture_folder() -> std::path::PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/tokenizer")
 }
@@ -29,18 +34,19 @@ fn a_folder_holds_all_that_a_conversation_needs() {
     let model = TextModel::open(&fixture_folder()).expect("loads");
     assert_eq!(model.stop_token_ids().as_ref(), [8]);
     assert!(model.has_chat_template());
-    let messages = [ChatMessage::new("user", "안녕")];
-    let text = model.render_chat(&messages).expect("renders");
+    let chat = user("안녕");
+    let text = model.render_chat(&chat).expect("renders");
     assert_eq!(text, "[|system|][|endofturn|]\n[|user|]안녕\n[|assistant|]");
-    let ids = model.encode_chat(&messages).expect("encodes");
+    let EncodedChat { token_ids: ids, text: encoded } = model.encode_chat(&chat).expect("encodes");
+    assert_eq!(encoded, text);
     assert_eq!((ids[0], ids[1], ids.last().copied()), (4, 8, Some(6)));
 }
 
 #[test]
 fn the_tokenizer_alone_is_enough_for_raw_text() {
     let model = load(&[]).expect("loads");
-    assert_eq!(model.encode_chat(&[ChatMessage::new("user", "hi")]), Err(PromptError::NoTemplate));
-    assert_eq!(model.encode_text("[|user|]").expect("encodes"), [5]);
+    assert_eq!(model.encode_chat(&user("hi")), Err(PromptError::NoTemplate));
+    assert_eq!(model.encode_text("[|user|]", true).expect("encodes"), [5]);
     assert!(model.stop_token_ids().is_empty());
     assert_eq!(model.defaults(), &GenerationDefaults::default());
 }
@@ -56,10 +62,11 @@ fn raw_text_gets_what_the_post_processor_adds_and_a_conversation_does_not() {
     let mut files = files(&[(TEMPLATE, "{{ messages[0].content }}")]);
     files.insert(TOKENIZER.to_owned(), with_bos);
     let model = TextModel::load(&|name| Ok(files.get(name).cloned())).expect("loads");
-    let raw = model.encode_text("hi").expect("encodes");
-    let chat = model.encode_chat(&[ChatMessage::new("user", "hi")]).expect("encodes");
+    let raw = model.encode_text("hi", true).expect("encodes");
+    assert_eq!(model.encode_text("hi", false).expect("encodes"), raw[1..]);
+    let chat = model.encode_chat(&user("hi")).expect("encodes");
     assert_eq!(raw[0], 1);
-    assert_eq!(raw[1..], chat);
+    assert_eq!(raw[1..], chat.token_ids);
 }
 
 #[test]
@@ -83,9 +90,8 @@ fn stop_tokens_come_from_every_file_that_names_them() {
 
 #[test]
 fn the_template_file_wins_over_the_one_in_the_config() {
-    let render = |extra: &[(&str, &str)]| {
-        load(extra).expect("loads").render_chat(&[ChatMessage::new("user", "x")]).expect("renders")
-    };
+    let render =
+        |extra: &[(&str, &str)]| load(extra).expect("loads").render_chat(&user("x")).expect("renders");
     let inline = (TOKENIZER_CONFIG, r#"{"chat_template": "inline {{ eos_token }}", "eos_token": "[EOS]"}"#);
     assert_eq!(render(&[inline]), "inline [EOS]");
     assert_eq!(render(&[inline, (TEMPLATE, "file")]), "file");
