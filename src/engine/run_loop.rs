@@ -14,7 +14,7 @@ use super::{
     StepOutcome, StepPlan, TokenEvent,
 };
 use crate::model::{Logits, ModelError, Runner};
-use crate::sampling::{SampleError, SampledToken, Sampler};
+use crate::sampling::{Row, SampleError, SampledToken, Sampler};
 use crate::telemetry::Metrics;
 
 /// Longest sleep of an idle engine: half of the second within which it promises a beat.
@@ -224,7 +224,7 @@ impl RunLoop {
             let sampling = self.scheduler.scheduled(part).sampling();
             for position in part.sample_positions() {
                 let row = logits.row(sampled.len());
-                sampled.push(self.sampler.sample(row, sampling, position as u64));
+                sampled.push(self.sampler.sample(&Row::new(row, sampling, position as u64)));
             }
         }
         sampled
@@ -274,7 +274,7 @@ impl RunLoop {
                 self.metrics.rejected.with_label_values(&[error.label()]).inc();
                 tracing::warn!(sequence = id.0, %error, "a sequence was given up");
             }
-            SequenceError::SlowReader { .. } | SequenceError::Refused(_) => {
+            SequenceError::SlowReader { .. } | SequenceError::Refused(_) | SequenceError::Constraint(_) => {
                 tracing::warn!(sequence = id.0, %error, "a sequence was given up");
             }
             // These concern many sequences or come from the reader, and are logged once, where they happen.

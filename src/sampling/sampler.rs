@@ -6,15 +6,53 @@
 use std::cmp::Ordering;
 
 use super::logprobs::LogSoftmax;
-use super::{SampledToken, SamplingParams, TokenLogprobs, rng};
+use super::{ConstraintError, SampledToken, SamplingParams, TokenLogprobs, TokenSet, rng};
 
 /// How many candidates the search for the top-p cut ranks first; it tries four times as many if they do not do.
 const FIRST_RANKED: usize = 64;
 /// Independent lanes of the maximum search, wide enough to fill a vector register.
 const LANES: usize = 16;
 
+/// A row of logits, and all that its token depends on.
+#[derive(Debug, Clone, Copy)]
+pub struct Row<'a> {
+    /// The logits as the model gave them, `[vocab_size]`. Negative infinity masks a token.
+    pub logits: &'a [f32],
+    /// How the token is chosen.
+    pub params: &'a SamplingParams,
+    /// The token's own position in the sequence.
+    pub position: u64,
+    /// The prompt.
+    pub prompt: &'a [u32],
+    /// The output before it.
+    pub output: &'a [u32],
+    /// The end of the output before it that was guessed in this very step, rightly.
+    pub guessed: &'a [u32],
+    /// Tokens that end the sequence.
+    pub stop_token_ids: &'a [u32],
+    /// What a constraint lets come, if there is one.
+    pub mask: Option<&'a TokenSet>,
+}
+
+impl<'a> Row<'a> {
+    /// A row that stands for itself, without history, stop tokens and mask.
+    pub fn new(logits: &'a [f32], params: &'a SamplingParams, position: u64) -> Self {
+        let none: &[u32] = &[];
+        Self {
+            logits,
+            params,
+            position,
+            prompt: none,
+            output: none,
+            guessed: none,
+            stop_token_ids: none,
+            mask: None,
+        }
+    }
+}
+
 /// A row of logits gives no token.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SampleError {
     /// A logit is not a number or is positive infinity.
     #[error("the logits hold a NaN or an infinite value")]
@@ -22,6 +60,15 @@ pub enum SampleError {
     /// No token may be chosen: every logit is negative infinity, or the row is empty.
     #[error("no logit is finite")]
     NoCandidate,
+    /// The model would give a token, but bias, bad words and the sets of allowed tokens leave none.
+    #[error("every token is masked")]
+    Masked,
+    /// The row comes after a wrong guess or after the sequence's last token: nobody asks for its token.
+    #[error("the row is not reached")]
+    NotReached,
+    /// The sequence's constraint failed.
+    #[error(transparent)]
+    Constraint(#[from] ConstraintError),
 }
 
 /// Chooses tokens; owns the scratch memory, so that a step allocates nothing once it is warm.
@@ -50,23 +97,17 @@ impl Sampler {
         Self::default()
     }
 
-    /// The token that follows, from `logits` `[vocab_size]`; `position` is its own position in the sequence.
-    ///
-    /// Negative infinity masks a token.
+    /// The token that follows.
     ///
     /// # Errors
-    /// [`SampleError`] if a logit is NaN or positive infinity, or if none is finite.
-    pub fn sample(
-        &mut self,
-        logits: &[f32],
-        params: &SamplingParams,
-        position: u64,
-    ) -> Result<SampledToken, SampleError> {
+    /// [`SampleError`] if a logit is NaN or positive infinity, if none is finite, or if none is left.
+    pub fn sample(&mut self, row: &Row<'_>) -> Result<SampledToken, SampleError> {
+        let Row { logits, params, position, .. } = *row;
         let max = highest(logits)?;
         let token_id = self.choose(logits, max, params, position);
         let logprobs =
             params.logprobs.map(|k| Box::new(self.logprobs(logits, max, token_id, usize::from(k))));
-        Ok(SampledToken { token_id, logprobs })
+        Ok(SampledToken { token_id, logprobs, completes: false })
     }
 
     fn choose(&mut self, logits: &[f32], max: f32, params: &SamplingParams, position: u64) -> u32 {

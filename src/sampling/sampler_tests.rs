@@ -3,11 +3,11 @@ use proptest::prelude::*;
 use super::*;
 
 fn params(temperature: f32, top_k: u32, top_p: f32) -> SamplingParams {
-    SamplingParams { temperature, top_k, top_p, seed: 11, choice_index: 0, logprobs: None }
+    SamplingParams { temperature, top_k, top_p, seed: 11, ..SamplingParams::greedy() }
 }
 
 fn sample(logits: &[f32], params: &SamplingParams, position: u64) -> Result<u32, SampleError> {
-    Sampler::new().sample(logits, params, position).map(|sampled| sampled.token_id)
+    Sampler::new().sample(&Row::new(logits, params, position)).map(|sampled| sampled.token_id)
 }
 
 /// The kept tokens with their probabilities, by sorting everything: temperature, then top-k, then top-p.
@@ -37,7 +37,7 @@ fn reference(logits: &[f32], params: &SamplingParams) -> Vec<(u32, f64)> {
 /// What the sampler leaves of `logits` before the draw.
 fn kept(logits: &[f32], params: &SamplingParams) -> Vec<u32> {
     let mut sampler = Sampler::new();
-    sampler.sample(logits, params, 0).expect("valid logits");
+    sampler.sample(&Row::new(logits, params, 0)).expect("valid logits");
     sampler.candidates.iter().map(|candidate| candidate.token_id).collect()
 }
 
@@ -47,7 +47,7 @@ fn chi_square(logits: &[f32], params: &SamplingParams, draws: u64) -> f64 {
     let mut counts = vec![0_u32; logits.len()];
     let mut sampler = Sampler::new();
     for position in 0..draws {
-        let sampled = sampler.sample(logits, params, position).expect("valid logits");
+        let sampled = sampler.sample(&Row::new(logits, params, position)).expect("valid logits");
         counts[sampled.token_id as usize] += 1;
     }
     let seen: u32 = expected.iter().map(|&(id, _)| counts[id as usize]).sum();
@@ -151,11 +151,11 @@ fn seed_choice_and_position_make_the_draw_and_nothing_else_does() {
     assert_ne!(draws(5, 0), draws(5, 1));
 
     let mut used = Sampler::new();
-    used.sample(&[1.0; 3000], &params(1.0, 50, 0.9), 3).expect("valid logits");
+    used.sample(&Row::new(&[1.0; 3000], &params(1.0, 50, 0.9), 3)).expect("valid logits");
     let params = params(1.0, 20, 0.9);
     for position in 0..32 {
-        let fresh = Sampler::new().sample(&logits, &params, position);
-        assert_eq!(used.sample(&logits, &params, position), fresh);
+        let fresh = Sampler::new().sample(&Row::new(&logits, &params, position));
+        assert_eq!(used.sample(&Row::new(&logits, &params, position)), fresh);
     }
 }
 
@@ -182,7 +182,7 @@ fn naive_logprobs(logits: &[f32]) -> Vec<(u32, f32)> {
 
 fn logprobs(logits: &[f32], params: &SamplingParams, k: u8) -> (u32, TokenLogprobs) {
     let params = SamplingParams { logprobs: Some(k), ..params.clone() };
-    let sampled = Sampler::new().sample(logits, &params, 3).expect("valid logits");
+    let sampled = Sampler::new().sample(&Row::new(logits, &params, 3)).expect("valid logits");
     (sampled.token_id, *sampled.logprobs.expect("they were asked for"))
 }
 
@@ -190,7 +190,7 @@ fn logprobs(logits: &[f32], params: &SamplingParams, k: u8) -> (u32, TokenLogpro
 fn log_probabilities_come_only_when_asked_for_and_change_no_token() {
     let logits: Vec<f32> = (0..300).map(|i| (i as f32 * 0.37).sin() * 3.0).collect();
     for params in [SamplingParams::greedy(), params(1.3, 0, 1.0), params(1.3, 40, 1.0), params(1.3, 0, 0.8)] {
-        let plain = Sampler::new().sample(&logits, &params, 3).expect("valid logits");
+        let plain = Sampler::new().sample(&Row::new(&logits, &params, 3)).expect("valid logits");
         assert_eq!(plain.logprobs, None);
         assert_eq!(logprobs(&logits, &params, 20).0, plain.token_id);
     }
@@ -213,7 +213,7 @@ fn a_chosen_token_beyond_the_top_still_has_its_log_probability() {
     let logits = [1.0, 3.0, 2.0];
     let draws = |position| {
         let params = SamplingParams { logprobs: Some(1), ..params(4.0, 0, 1.0) };
-        Sampler::new().sample(&logits, &params, position).expect("valid logits")
+        Sampler::new().sample(&Row::new(&logits, &params, position)).expect("valid logits")
     };
     let unlikely = (0..100).map(draws).find(|sampled| sampled.token_id == 0).expect("one in five draws");
     let logprobs = unlikely.logprobs.expect("they were asked for");

@@ -16,7 +16,7 @@ use crate::engine::{
     AdmissionError, BatchBuilder, FakeRunner, Scheduler, SequenceError, SequenceId, StepOutcome, StepPlan,
 };
 use crate::model::{ForwardBatch, Runner};
-use crate::sampling::{SampleError, SampledToken, Sampler};
+use crate::sampling::{Row, SampleError, SampledToken, Sampler};
 
 pub(super) struct World {
     pub(super) scenario: Scenario,
@@ -106,7 +106,7 @@ impl World {
             self.tally.turned_away += 1;
             return Ok(());
         }
-        let mut handed_over = sequence.clone();
+        let mut handed_over = sequence.without_constraint();
         if self.has(Tamper::StopTokenIgnored) {
             handed_over.stop_token_ids = [].into();
         }
@@ -256,7 +256,7 @@ impl World {
                 if nan_rows.contains(&row) {
                     logits[row % self.scenario.vocab_size] = f32::NAN;
                 }
-                let result = self.sampler.sample(&logits, sequence.sampling(), position as u64);
+                let result = self.sampler.sample(&Row::new(&logits, sequence.sampling(), position as u64));
                 let is_invalid = nan_rows.contains(&row);
                 ensure!(result.is_err() == is_invalid, "{:?} got {result:?}", part.id);
                 let ignored = self.has(Tamper::NanIsIgnored);
