@@ -1,5 +1,7 @@
-//! From logits to a token: temperature, top-k, top-p, a counter-based generator, and how likely the token was.
+//! From logits to a token: bias, penalties and masks, temperature and cuts, a counter-based generator, and how likely
+//! the token was.
 
+mod adjust;
 mod constraint;
 mod grammar;
 mod logprobs;

@@ -1,10 +1,11 @@
-//! Logits to token: temperature, then top-k, then top-p, then one draw.
+//! Logits to token: bias, penalties and masks, then temperature, top-k, top-p and min-p, then one draw.
 //!
-//! The result is a pure function of the row, the parameters and the position: sums run in a fixed order in f64,
-//! equal logits rank by the lower id, and the vocabulary is never sorted further than the cut needs.
+//! The result is a pure function of the row, its parameters, its history and its position: sums run in a fixed order
+//! in f64, equal logits rank by the lower id, and the vocabulary is never sorted further than the cut needs.
 
 use std::cmp::Ordering;
 
+use super::adjust::Adjuster;
 use super::logprobs::LogSoftmax;
 use super::{ConstraintError, SampledToken, SamplingParams, TokenLogprobs, TokenSet, rng};
 
@@ -76,6 +77,7 @@ pub enum SampleError {
 pub struct Sampler {
     candidates: Vec<Candidate>,
     weights: Vec<f64>,
+    adjuster: Adjuster,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -104,10 +106,32 @@ impl Sampler {
     pub fn sample(&mut self, row: &Row<'_>) -> Result<SampledToken, SampleError> {
         let Row { logits, params, position, .. } = *row;
         let max = highest(logits)?;
-        let token_id = self.choose(logits, max, params, position);
+        let token_id = if row.is_plain() {
+            self.choose(logits, max, params, position)
+        } else {
+            // Out of the sampler for as long as its memory is read.
+            let mut adjuster = std::mem::take(&mut self.adjuster);
+            let token_id = self.choose_from(adjuster.adjust(row), params, position);
+            self.adjuster = adjuster;
+            token_id?
+        };
         let logprobs =
             params.logprobs.map(|k| Box::new(self.logprobs(logits, max, token_id, usize::from(k))));
         Ok(SampledToken { token_id, logprobs, completes: false })
+    }
+
+    /// Chooses from logits that were changed.
+    fn choose_from(
+        &mut self,
+        logits: &[f32],
+        params: &SamplingParams,
+        position: u64,
+    ) -> Result<u32, SampleError> {
+        match highest(logits) {
+            Ok(max) => Ok(self.choose(logits, max, params, position)),
+            Err(SampleError::NoCandidate) => Err(SampleError::Masked),
+            Err(error) => Err(error),
+        }
     }
 
     fn choose(&mut self, logits: &[f32], max: f32, params: &SamplingParams, position: u64) -> u32 {
@@ -119,10 +143,14 @@ impl Sampler {
         let softmax = Softmax { max, temperature: params.temperature };
         let limits_k = params.top_k != 0 && (params.top_k as usize) < logits.len();
         match (limits_k, params.top_p < 1.0) {
-            (false, false) => return self.draw_from_all(logits, softmax, draw),
+            (false, false) => return self.draw_from_all(logits, softmax, params.min_p, draw),
             (true, _) => self.keep_top_k_then_p(logits, softmax, params),
             (false, true) => self.keep_top_p(logits, softmax, params.top_p),
         }
+        // They stand by their likelihood, so that what is too unlikely stands behind the rest.
+        let is_likely = |weight: &f64| *weight >= f64::from(params.min_p);
+        self.weights.truncate(self.weights.partition_point(is_likely));
+        self.candidates.truncate(self.weights.len());
         let chosen = pick(&self.weights, draw);
         self.candidates[chosen].token_id
     }
@@ -141,9 +169,13 @@ impl Sampler {
     }
 
     /// Draws from the whole vocabulary in order of ids: nothing is ranked.
-    fn draw_from_all(&mut self, logits: &[f32], softmax: Softmax, draw: f64) -> u32 {
+    fn draw_from_all(&mut self, logits: &[f32], softmax: Softmax, min_p: f32, draw: f64) -> u32 {
         self.weights.clear();
         self.weights.extend(logits.iter().map(|&logit| softmax.weight(logit)));
+        if min_p > 0.0 {
+            let cut = |weight: &mut f64| *weight = if *weight >= f64::from(min_p) { *weight } else { 0.0 };
+            self.weights.iter_mut().for_each(cut);
+        }
         pick(&self.weights, draw) as u32
     }
 

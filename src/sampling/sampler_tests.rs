@@ -10,7 +10,7 @@ fn sample(logits: &[f32], params: &SamplingParams, position: u64) -> Result<u32,
     Sampler::new().sample(&Row::new(logits, params, position)).map(|sampled| sampled.token_id)
 }
 
-/// The kept tokens with their probabilities, by sorting everything: temperature, then top-k, then top-p.
+/// The kept tokens with their probabilities, by sorting everything: temperature, top-k, top-p, then min-p.
 fn reference(logits: &[f32], params: &SamplingParams) -> Vec<(u32, f64)> {
     let max = f64::from(logits.iter().copied().fold(f32::NEG_INFINITY, f32::max));
     let mut ranked: Vec<(u32, f32)> = (0..).zip(logits.iter().copied()).collect();
@@ -31,6 +31,8 @@ fn reference(logits: &[f32], params: &SamplingParams) -> Vec<(u32, f64)> {
             break;
         }
     }
+    kept.retain(|&(_, weight)| weight >= f64::from(params.min_p));
+    let sum: f64 = kept.iter().map(|&(_, weight)| weight).sum();
     kept.iter().map(|&(id, weight)| (id, weight / sum)).collect()
 }
 
@@ -109,6 +111,12 @@ fn draws_follow_the_exact_probabilities() {
     let nucleus = params(1.0, 0, 0.7);
     assert_eq!(reference(&logits, &nucleus).len(), 4);
     assert!(chi_square(&logits, &nucleus, 40_000) < 16.27, "3 degrees of freedom");
+    let likely = SamplingParams { min_p: 0.3, ..params(1.0, 0, 1.0) };
+    assert_eq!(reference(&logits, &likely).len(), 5);
+    assert!(chi_square(&logits, &likely, 40_000) < 18.47, "4 degrees of freedom");
+    // A hotter softmax has more tokens that are likely enough.
+    let hot = SamplingParams { min_p: 0.3, ..params(2.0, 0, 1.0) };
+    assert!(reference(&logits, &hot).len() > 5);
 }
 
 #[test]
@@ -264,9 +272,10 @@ proptest! {
         temperature in 0.05_f32..3.0,
         top_k in 0_u32..620,
         top_p in prop_oneof![Just(1.0_f32), Just(0.0), 0.01_f32..1.0],
+        min_p in prop_oneof![Just(0.0_f32), Just(1.0), 0.0_f32..1.0],
         position in 0_u64..1_000,
     ) {
-        let params = params(temperature, top_k, top_p);
+        let params = SamplingParams { min_p, ..params(temperature, top_k, top_p) };
         let expected: Vec<u32> = reference(&logits, &params).into_iter().map(|(id, _)| id).collect();
         let drawn = sample(&logits, &params, position).expect("valid logits");
         prop_assert!(expected.contains(&drawn));
