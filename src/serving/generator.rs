@@ -120,6 +120,8 @@ impl Shared {
                 tenant: request.tenant,
                 priority: request.priority,
                 cache_salt: Arc::clone(&request.cache_salt),
+                prompt_scores: None,
+                pooling: None,
             };
             let events = self.engine.submit(sequence).map_err(|error| refusal(error, prompt.len()))?;
             let clock = Clock::new(Arc::clone(&self.metrics), arrival);
