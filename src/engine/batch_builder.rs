@@ -29,7 +29,8 @@ impl BatchBuilder {
             let num_rows = batch.token_ids.len() as u32;
             batch.query_start.push(num_rows);
             batch.context_lens.push(end as u32);
-            batch.sample_rows.extend(num_rows - part.num_samples as u32..num_rows);
+            batch.sample_rows.extend(num_rows - part.num_logits() as u32..num_rows);
+            batch.hidden_rows.extend(num_rows - part.num_hidden as u32..num_rows);
         }
         batch.block_copies.extend_from_slice(&plan.block_copies);
         batch.kv.resize_with(scheduler.kv().groups().len(), KvGroupBatch::default);
@@ -40,9 +41,17 @@ impl BatchBuilder {
     }
 
     fn clear(&mut self) {
-        let ForwardBatch { token_ids, positions, query_start, context_lens, kv, block_copies, sample_rows } =
-            &mut self.batch;
-        for list in [token_ids, positions, query_start, context_lens, sample_rows] {
+        let ForwardBatch {
+            token_ids,
+            positions,
+            query_start,
+            context_lens,
+            kv,
+            block_copies,
+            sample_rows,
+            hidden_rows,
+        } = &mut self.batch;
+        for list in [token_ids, positions, query_start, context_lens, sample_rows, hidden_rows] {
             list.clear();
         }
         block_copies.clear();
@@ -105,6 +114,7 @@ mod tests {
             }],
             block_copies: vec![],
             sample_rows: vec![0],
+            hidden_rows: vec![],
         };
         assert_eq!(batch, &expected);
     }

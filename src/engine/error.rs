@@ -61,6 +61,9 @@ pub enum AdmissionError {
     /// The prompt is empty or no token may be generated.
     #[error("the sequence has an empty prompt or nothing to generate")]
     NothingToDo,
+    /// A sequence that generates nothing has no scores either.
+    #[error("prompt scores and pooling do not go together")]
+    ScoresAndPooling,
     /// Even the empty pool could not hold it.
     #[error("the sequence needs {needed} blocks of the KV cache, which has {num_blocks}")]
     NeverFits {

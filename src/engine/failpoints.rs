@@ -15,7 +15,7 @@
 use std::thread;
 use std::time::Duration;
 
-use crate::model::{ForwardBatch, KvCapacity, KvGroup, Logits, ModelError, Runner};
+use crate::model::{ForwardBatch, ForwardOutput, KvCapacity, KvGroup, Logits, ModelError, Runner};
 
 /// Faults to come.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -93,7 +93,7 @@ struct FailingRunner {
 }
 
 impl Runner for FailingRunner {
-    fn forward(&mut self, batch: &ForwardBatch) -> Result<Logits, ModelError> {
+    fn forward(&mut self, batch: &ForwardBatch) -> Result<ForwardOutput, ModelError> {
         self.num_passes += 1;
         for fault in self.failpoints.at(self.num_passes) {
             match fault {
@@ -105,12 +105,13 @@ impl Runner for FailingRunner {
                 Fault::Nan | Fault::Infinity | Fault::Masked => {}
             }
         }
-        let logits = self.inner.forward(batch)?;
+        let ForwardOutput { logits, hidden } = self.inner.forward(batch)?;
         if logits.num_rows() < 2 {
-            return Ok(logits);
+            return Ok(ForwardOutput { logits, hidden });
         }
         self.num_shared += 1;
-        Ok(self.failpoints.at(self.num_shared).fold(logits, spoil))
+        let logits = self.failpoints.at(self.num_shared).fold(logits, spoil);
+        Ok(ForwardOutput { logits, hidden })
     }
 
     fn kv_capacity(&self) -> KvCapacity {

@@ -3,15 +3,19 @@
 //! Instead of K and V it keeps one number per slot: a hash of the token, its position and everything that the token
 //! saw **through its sequence's block tables** when it was written. The logits of a row are a hash of all slots that
 //! the row addresses, in every group of layers those within the group's window. So a wrong, stale, freed or
-//! overwritten block changes the tokens that come out, as it would with a real model, and a step's result depends on
+//! overwritten block changes the tokens that come out, and the hidden states, as it would with a real model, and a step's result depends on
 //! the sequence alone, never on the batch.
 
-use crate::model::{BatchLimits, ForwardBatch, KvCapacity, KvGroup, Logits, ModelError, Runner};
+use crate::model::{
+    BatchLimits, ForwardBatch, ForwardOutput, HiddenStates, KvCapacity, KvGroup, Logits, ModelError, Runner,
+};
 
 /// What an unwritten or poisoned slot holds.
 const POISON: u64 = 0xdead_beef_dead_beef;
 /// Start of every sequence's hash.
 const EMPTY_CONTEXT: u64 = 0x6d61_7275;
+/// Width of a hidden state.
+const HIDDEN_SIZE: usize = 3;
 
 /// A runner whose next token is a hash of the context that it really reads.
 #[derive(Debug, Clone)]
@@ -44,9 +48,26 @@ impl FakeRunner {
 
     /// The same for a model with these groups of layers.
     pub fn logits_after_in(groups: &[KvGroup], tokens: &[u32], vocab_size: usize) -> Vec<f32> {
+        let last = Self::contexts(groups, tokens).last().copied();
+        logits_row(last.unwrap_or(EMPTY_CONTEXT), vocab_size).collect()
+    }
+
+    /// The logits of every row of `tokens`, as [`Self::logits_after_in`] gives those of the last.
+    pub fn logits_of_all_in(groups: &[KvGroup], tokens: &[u32], vocab_size: usize) -> Vec<Vec<f32>> {
+        let contexts = Self::contexts(groups, tokens);
+        contexts.into_iter().map(|context| logits_row(context, vocab_size).collect()).collect()
+    }
+
+    /// The hidden states of every row of `tokens` of a model with these groups of layers, when nothing goes wrong.
+    pub fn hidden_of_all_in(groups: &[KvGroup], tokens: &[u32]) -> Vec<Vec<f32>> {
+        Self::contexts(groups, tokens).into_iter().map(|context| hidden_row(context).collect()).collect()
+    }
+
+    /// What every row of `tokens` knows, by the definition.
+    fn contexts(groups: &[KvGroup], tokens: &[u32]) -> Vec<u64> {
         let mut slots = vec![Vec::with_capacity(tokens.len()); groups.len()];
         let mut readings = vec![Reading::default(); groups.len()];
-        let mut context = EMPTY_CONTEXT;
+        let mut contexts = Vec::with_capacity(tokens.len());
         for (position, &token_id) in (0_u32..).zip(tokens) {
             for (group, reading) in readings.iter_mut().enumerate() {
                 reading.before(position, groups[group], |position| slots[group][position as usize]);
@@ -57,9 +78,9 @@ impl FakeRunner {
                 slots[group].push(value);
                 reading.take(value);
             }
-            context = combined(&readings);
+            contexts.push(combined(&readings));
         }
-        logits_row(context, vocab_size).collect()
+        contexts
     }
 
     /// Spoils a block but for its first `num_kept` slots, so that a later read of the others shows.
@@ -85,7 +106,7 @@ impl FakeRunner {
 }
 
 impl Runner for FakeRunner {
-    fn forward(&mut self, batch: &ForwardBatch) -> Result<Logits, ModelError> {
+    fn forward(&mut self, batch: &ForwardBatch) -> Result<ForwardOutput, ModelError> {
         self.check(batch)?;
         self.copy_blocks(batch);
         let size = self.capacity.block_size;
@@ -111,7 +132,10 @@ impl Runner for FakeRunner {
         }
         let rows = batch.sample_rows.iter().map(|&row| contexts[row as usize]);
         let data = rows.flat_map(|context| logits_row(context, self.vocab_size)).collect();
-        Ok(Logits::new(data, self.vocab_size))
+        let logits = Logits::new(data, self.vocab_size);
+        let rows = batch.hidden_rows.iter().map(|&row| contexts[row as usize]);
+        let hidden = HiddenStates::new(rows.flat_map(hidden_row).collect(), HIDDEN_SIZE);
+        Ok(ForwardOutput { logits, hidden })
     }
 
     fn kv_capacity(&self) -> KvCapacity {
@@ -170,6 +194,14 @@ fn logits_row(context: u64, vocab_size: usize) -> impl Iterator<Item = f32> {
     })
 }
 
+/// Hidden values between -1 and 1, which have nothing to do with the logits.
+fn hidden_row(context: u64) -> impl Iterator<Item = f32> {
+    (1..=HIDDEN_SIZE as u64).map(move |index| {
+        let bits = mix(mix(context ^ index)) >> 40;
+        bits as f32 / (1_u32 << 23) as f32 - 1.0
+    })
+}
+
 /// The finaliser of SplitMix64 (Steele, Lea and Flood, 2014): a bijection in which every input bit matters.
 fn mix(value: u64) -> u64 {
     let value = (value ^ value >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -200,11 +232,12 @@ mod tests {
             }],
             block_copies: vec![],
             sample_rows: vec![end - start - 1],
+            hidden_rows: vec![],
         }
     }
 
     fn last_row(runner: &mut FakeRunner, batch: &ForwardBatch) -> Vec<f32> {
-        runner.forward(batch).expect("a valid batch").row(0).to_vec()
+        runner.forward(batch).expect("a valid batch").logits.row(0).to_vec()
     }
 
     #[test]

@@ -21,7 +21,7 @@ pub struct NewSequence {
     pub prompt: Arc<[u32]>,
     /// How tokens are chosen.
     pub sampling: SamplingParams,
-    /// Most tokens to generate, at least one.
+    /// Most tokens to generate, at least one; nothing is generated where there is pooling, and this counts as none.
     pub max_new_tokens: u32,
     /// Tokens that end the sequence; they are not part of the output.
     pub stop_token_ids: Arc<[u32]>,
@@ -35,6 +35,29 @@ pub struct NewSequence {
     pub constraint: Option<Box<dyn Constraint>>,
     /// Tokens that the output is expected to repeat: where speculation is on they are guessed first.
     pub prediction: Arc<[u32]>,
+    /// Report how likely every prompt token but the first was, with this many of the most likely tokens; none reports
+    /// nothing. Takes nothing from the prefix cache.
+    pub prompt_scores: Option<u8>,
+    /// Give the pooled last hidden state of the prompt, and generate nothing. Does not go with `prompt_scores`.
+    pub pooling: Option<Pooling>,
+}
+
+/// Which hidden state stands for a prompt, after the final norm.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pooling {
+    /// That of the last token.
+    Last,
+    /// The mean of all. Takes nothing from the prefix cache.
+    Mean,
+}
+
+/// A token of a prompt, and how likely it was.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ScoredToken {
+    /// Its id.
+    pub token_id: u32,
+    /// Of the softmax of the logits of the position before it.
+    pub logprobs: TokenLogprobs,
 }
 
 impl NewSequence {
@@ -50,6 +73,8 @@ impl NewSequence {
             cache_salt: Arc::default(),
             constraint: None,
             prediction: Arc::default(),
+            prompt_scores: None,
+            pooling: None,
         }
     }
 
@@ -65,7 +90,15 @@ impl NewSequence {
             cache_salt: Arc::clone(&self.cache_salt),
             constraint: None,
             prediction: Arc::clone(&self.prediction),
+            prompt_scores: self.prompt_scores,
+            pooling: self.pooling,
         }
+    }
+
+    /// Most tokens, prompt and output together.
+    pub fn max_tokens(&self) -> usize {
+        let max_new_tokens = if self.pooling.is_some() { 0 } else { self.max_new_tokens };
+        self.prompt.len() + max_new_tokens as usize
     }
 }
 
@@ -84,6 +117,16 @@ pub enum TokenEvent {
     Scheduled {
         /// Prompt tokens whose K and V were found in the prefix cache.
         num_cached_tokens: u32,
+    },
+    /// How likely the next tokens of the prompt were, from its second on. All come before the first token.
+    PromptScores {
+        /// In order, at least one.
+        scores: Vec<ScoredToken>,
+    },
+    /// The pooled hidden state of the prompt; the end follows.
+    Embedding {
+        /// As the model gave it, not normalised, `[hidden_size]`.
+        values: Vec<f32>,
     },
     /// The next token of the output.
     Token {
@@ -134,12 +177,14 @@ pub enum FinishReason {
     Length,
     /// The constraint lets nothing follow.
     Complete,
+    /// The prompt was pooled.
+    Pooled,
 }
 
 /// Why a sequence failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SequenceError {
-    /// The logits held a NaN or no finite value.
+    /// The logits held a NaN or no finite value, or a hidden state was not finite.
     #[error("the model produced invalid logits")]
     InvalidLogits,
     /// The constraint failed, or together with the other masks it left no token.
@@ -227,7 +272,7 @@ impl EngineHandle {
     /// # Errors
     /// [`SubmitError`] if the queue is full or too slow, the sequence can never fit, or the engine is stopping.
     pub fn submit(&self, sequence: NewSequence) -> Result<TokenStream, SubmitError> {
-        let needed = sequence.prompt.len() + sequence.max_new_tokens as usize;
+        let needed = sequence.max_tokens();
         if needed > self.limits.max_model_len {
             return Err(SubmitError::PromptTooLong { len: needed, max: self.limits.max_model_len });
         }

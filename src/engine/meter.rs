@@ -59,7 +59,7 @@ impl StepMeter {
             num_prompt_tokens: plan.num_tokens() - num_rows,
             num_admitted_tokens: plan.admitted.iter().map(|admission| admission.num_prompt).sum(),
             num_cached_tokens: plan.admitted.iter().map(|admission| admission.num_cached).sum(),
-            left_prompt_tokens: plan.sampling().count() < plan.scheduled.len(),
+            left_prompt_tokens: plan.scheduled.iter().any(|part| !part.completes),
             left_sequences: scheduler.waiting().len() > 0,
             num_running: scheduler.running().len(),
             num_used_blocks: scheduler.kv().pool().num_used(),
@@ -113,7 +113,7 @@ mod tests {
             meter.begin(scheduler);
             let plan = scheduler.schedule();
             meter.planned(&plan, scheduler);
-            let sampled = (0..plan.num_samples()).map(|_| Ok(7.into())).collect();
+            let sampled = (0..plan.num_samples()).map(|_| Ok(7.into())).collect::<Vec<_>>();
             scheduler.commit(&plan, sampled);
             let millis = cost_ms(&plan);
             meter.end(Duration::from_secs_f64(millis / 1e3));
@@ -164,7 +164,7 @@ mod tests {
             meter.begin(&mut scheduler);
             let plan = scheduler.schedule();
             meter.planned(&plan, &scheduler);
-            let sampled = (0..plan.num_samples()).map(|_| Ok(7.into())).collect();
+            let sampled = (0..plan.num_samples()).map(|_| Ok(7.into())).collect::<Vec<_>>();
             scheduler.commit(&plan, sampled);
             meter.end(Duration::from_millis(100));
         }

@@ -31,6 +31,7 @@ mod prompt_lookup;
 mod pulse;
 mod reader;
 mod readers;
+mod readout;
 mod run_loop;
 mod scheduler;
 mod sequence;
@@ -50,12 +51,12 @@ pub use error::{AdmissionError, EngineDied, Overload, StartError, SubmitError};
 pub use failpoints::Failpoints;
 pub use fake_runner::FakeRunner;
 pub use handle::{
-    DraftCounts, EngineHandle, EngineLimits, FinishReason, NewSequence, Priority, SequenceError, TenantId,
-    TokenEvent, TokenStream,
+    DraftCounts, EngineHandle, EngineLimits, FinishReason, NewSequence, Pooling, Priority, ScoredToken,
+    SequenceError, TenantId, TokenEvent, TokenStream,
 };
 pub use policy::StepLimits;
 pub use pulse::{EnginePulse, QueueTicket};
-pub use scheduler::{Scheduler, SchedulerConfig};
+pub use scheduler::{MAX_SCORED_ROWS, Scheduler, SchedulerConfig};
 pub use sequence::{Phase, Sequence};
-pub use step::{Admission, ScheduledSequence, StepOutcome, StepPlan};
+pub use step::{Admission, ScheduledSequence, StepOutcome, StepPlan, StepResults};
 pub use thread::{Engine, EngineThread};

@@ -76,6 +76,14 @@ pub(super) enum Bug {
     CachedCountsTwice,
     /// A prompt is counted again when it comes back.
     PromptCountsAgain,
+    /// Who loses its blocks has its prompt scored from the beginning.
+    ScoresStartAgain,
+    /// Rows that are still to be read are taken from the prefix cache.
+    ScoredIsCached,
+    /// Rows that are scored have no limit.
+    ScoresAreUnlimited,
+    /// Who loses its blocks forgets the hidden states that it has summed.
+    SumsAreForgotten,
 }
 
 /// Whether this bug is planted.
@@ -118,7 +126,7 @@ mod in_tests {
 
     impl Bug {
         /// All of them.
-        pub(in crate::engine) const ALL: [Self; 36] = [
+        pub(in crate::engine) const ALL: [Self; 40] = [
             Self::ReleaseIsLost,
             Self::SharedIsReleasedTwice,
             Self::RetainIsMissing,
@@ -155,6 +163,10 @@ mod in_tests {
             Self::GuessCountsTwice,
             Self::CachedCountsTwice,
             Self::PromptCountsAgain,
+            Self::ScoresStartAgain,
+            Self::ScoredIsCached,
+            Self::ScoresAreUnlimited,
+            Self::SumsAreForgotten,
         ];
     }
 }

@@ -26,12 +26,14 @@ pub(super) struct TokenBudget {
     num_left: usize,
     /// Of these, tokens of prompts.
     num_prefill_left: usize,
+    /// Rows that score tokens of prompts.
+    num_scores_left: usize,
 }
 
 impl TokenBudget {
-    pub(super) fn new(limits: StepLimits) -> Self {
+    pub(super) fn new(limits: StepLimits, max_scored_rows: usize) -> Self {
         let num_left = limits.max_num_batched_tokens;
-        Self { num_left, num_prefill_left: num_left }
+        Self { num_left, num_prefill_left: num_left, num_scores_left: max_scored_rows }
     }
 
     /// Outputs advance in this step: prompts get at most `max_tokens`.
@@ -48,6 +50,16 @@ impl TokenBudget {
     pub(super) fn take_prefill(&mut self, num_tokens: usize) {
         self.take(num_tokens);
         self.num_prefill_left -= num_tokens;
+    }
+
+    pub(super) fn take_scores(&mut self, num_rows: usize) {
+        if !planted(Bug::ScoresAreUnlimited) {
+            self.num_scores_left -= num_rows;
+        }
+    }
+
+    pub(super) fn num_scores_left(&self) -> usize {
+        self.num_scores_left
     }
 
     pub(super) fn num_left(&self) -> usize {

@@ -11,10 +11,10 @@ use super::reader::{Delivery, Reader};
 use super::readers::Readers;
 use super::{
     BatchBuilder, Command, EnginePulse, Phase, QueuedSequence, Scheduler, SequenceError, SequenceId,
-    StepOutcome, StepPlan, TokenEvent,
+    StepOutcome, StepPlan, StepResults, TokenEvent,
 };
-use crate::model::{Logits, ModelError, Runner};
-use crate::sampling::{Row, SampleError, SampledToken, Sampler};
+use crate::model::{ForwardOutput, ModelError, Runner};
+use crate::sampling::{Row, Sampler};
 use crate::telemetry::Metrics;
 
 /// Longest sleep of an idle engine: half of the second within which it promises a beat.
@@ -188,11 +188,10 @@ impl RunLoop {
         self.report();
         self.announce(&plan);
         let batch = self.builder.build(&plan, &self.scheduler);
-        let num_samples = plan.num_samples();
-        let outcome = match self.runner.forward(batch).and_then(|logits| whole(logits, num_samples)) {
-            Ok(logits) => {
-                let sampled = self.sample(&plan, &logits);
-                self.scheduler.commit(&plan, sampled)
+        let outcome = match self.runner.forward(batch).and_then(|output| whole(output, &plan)) {
+            Ok(output) => {
+                let results = self.read(&plan, output);
+                self.scheduler.commit(&plan, results)
             }
             Err(error) => {
                 tracing::error!(%error, num_seqs = plan.scheduled.len(), "the forward pass failed");
@@ -217,17 +216,25 @@ impl RunLoop {
         self.report_queue();
     }
 
-    /// One token for each row that samples; a row that gives none concerns its sequence alone.
-    fn sample(&mut self, plan: &StepPlan, logits: &Logits) -> Vec<Result<SampledToken, SampleError>> {
-        let mut sampled = Vec::with_capacity(logits.num_rows());
-        for part in plan.sampling() {
-            let sampling = self.scheduler.scheduled(part).sampling();
+    /// One token for each row that samples, one score for each that scores; a row that gives none concerns its
+    /// sequence alone.
+    fn read(&mut self, plan: &StepPlan, output: ForwardOutput) -> StepResults {
+        let ForwardOutput { logits, hidden } = output;
+        let mut sampled = Vec::with_capacity(plan.num_samples());
+        let mut scores = Vec::with_capacity(plan.num_scores());
+        for part in &plan.scheduled {
+            let sequence = self.scheduler.scheduled(part);
+            let num_top = sequence.prompt_scores().unwrap_or(0);
+            for position in part.score_positions() {
+                let row = logits.row(scores.len() + sampled.len());
+                scores.push(self.sampler.score(row, sequence.token(position), num_top));
+            }
             for position in part.sample_positions() {
-                let row = logits.row(sampled.len());
-                sampled.push(self.sampler.sample(&Row::new(row, sampling, position as u64)));
+                let row = logits.row(scores.len() + sampled.len());
+                sampled.push(self.sampler.sample(&Row::new(row, sequence.sampling(), position as u64)));
             }
         }
-        sampled
+        StepResults { sampled, scores, hidden }
     }
 
     fn hand_out(&mut self, outcome: StepOutcome) {
@@ -245,7 +252,10 @@ impl RunLoop {
     fn deliver(&mut self, id: SequenceId, event: TokenEvent) {
         let Some(reader) = self.readers.get(id) else { return };
         match event {
-            TokenEvent::Scheduled { .. } | TokenEvent::Token { .. } => match reader.send(event) {
+            TokenEvent::Scheduled { .. }
+            | TokenEvent::PromptScores { .. }
+            | TokenEvent::Embedding { .. }
+            | TokenEvent::Token { .. } => match reader.send(event) {
                 Delivery::Sent => {}
                 Delivery::Gone => self.abort(id),
                 Delivery::Full { buffered } => {
@@ -310,11 +320,14 @@ impl RunLoop {
     }
 }
 
-/// The logits, if there is a row for every sample that was asked for.
-fn whole(logits: Logits, num_samples: usize) -> Result<Logits, ModelError> {
-    if logits.num_rows() == num_samples {
-        return Ok(logits);
+/// The output, if it has a row for every row that was asked for.
+fn whole(output: ForwardOutput, plan: &StepPlan) -> Result<ForwardOutput, ModelError> {
+    let came = [("logits", output.logits.num_rows()), ("hidden states", output.hidden.num_rows())];
+    for ((what, num_rows), num_wanted) in came.into_iter().zip([plan.num_logits(), plan.num_hidden()]) {
+        if num_rows != num_wanted {
+            let reason = format!("{num_rows} rows of {what} came where {num_wanted} were wanted");
+            return Err(ModelError::Backend { op: "head", reason });
+        }
     }
-    let reason = format!("{} rows of logits came for {num_samples} samples", logits.num_rows());
-    Err(ModelError::Backend { op: "head", reason })
+    Ok(output)
 }

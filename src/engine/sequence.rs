@@ -3,9 +3,11 @@
 use std::sync::Arc;
 
 use super::kv::{BlockKey, SequenceBlocks};
+use super::planted::{Bug, planted};
 use super::prompt_lookup::PromptLookup;
-use super::{DraftCounts, NewSequence, Priority, SequenceId, TenantId};
-use crate::sampling::SamplingParams;
+use super::readout::Readout;
+use super::{DraftCounts, NewSequence, Priority, ScoredToken, SequenceId, TenantId};
+use crate::sampling::{SamplingParams, TokenLogprobs};
 
 /// A sequence of the scheduler.
 ///
@@ -30,6 +32,7 @@ pub struct Sequence {
     pub(super) drafts: Vec<u32>,
     pub(super) draft_counts: DraftCounts,
     pub(super) lookup: Option<PromptLookup>,
+    pub(super) readout: Readout,
     pub(super) stage: Stage,
     /// Prompt tokens found in the prefix cache when it computed for the first time; none before that.
     pub(super) num_cached: Option<usize>,
@@ -83,12 +86,14 @@ pub(super) type Rank = (bool, Priority, SequenceId);
 
 impl Sequence {
     pub(super) fn new(id: SequenceId, new: NewSequence, blocks: SequenceBlocks) -> Self {
+        let readout = Readout::new(&new);
         Self {
             id,
             tokens: new.prompt.to_vec(),
             num_prompt: new.prompt.len(),
             sampling: new.sampling,
-            max_new_tokens: new.max_new_tokens as usize,
+            // Who pools samples nothing, but computes its last token.
+            max_new_tokens: if readout.is_pooled() { 1 } else { new.max_new_tokens as usize },
             stop_token_ids: new.stop_token_ids,
             tenant: new.tenant,
             priority: new.priority,
@@ -97,6 +102,7 @@ impl Sequence {
             drafts: Vec::new(),
             draft_counts: DraftCounts::default(),
             lookup: None,
+            readout,
             stage: Stage::Waiting,
             num_cached: None,
             is_charged: false,
@@ -171,6 +177,29 @@ impl Sequence {
     /// Most tokens that it can ever compute: the last one that it generates is not fed back.
     pub fn max_computed(&self) -> usize {
         self.num_prompt + self.max_new_tokens - 1
+    }
+
+    /// Most tokens that it may take over from the prefix cache: the last is computed in any case, because what follows
+    /// comes from it, and so are the rows that are still to be read.
+    pub(super) fn max_cached(&self) -> usize {
+        let last = self.num_tokens() - 1;
+        match self.readout.first_open() {
+            Some(first) if !planted(Bug::ScoredIsCached) => last.min(first),
+            _ => last,
+        }
+    }
+
+    /// How many of the most likely tokens are wanted beside each score of the prompt, if it is scored.
+    pub fn prompt_scores(&self) -> Option<u8> {
+        self.readout.num_top()
+    }
+
+    /// Enters scores of the next tokens of the prompt; gives those that are to be handed out now.
+    pub(super) fn take_scores(
+        &mut self,
+        scores: impl Iterator<Item = TokenLogprobs>,
+    ) -> Option<Vec<ScoredToken>> {
+        self.readout.take_scores(&self.tokens[..self.num_prompt], scores)
     }
 
     /// The token at `position`, known or guessed.

@@ -1,7 +1,8 @@
 //! What one step computes, and what it led to.
 
 use super::{SequenceId, TokenEvent};
-use crate::model::BlockCopy;
+use crate::model::{BlockCopy, HiddenStates};
+use crate::sampling::{SampleError, SampledToken, TokenLogprobs};
 
 /// One sequence's part of a step: its tokens `start..start + num_tokens` are computed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,8 +15,14 @@ pub struct ScheduledSequence {
     pub start: usize,
     /// Number of tokens, at least one; the last `num_samples - 1` of them are guesses.
     pub num_tokens: usize,
-    /// The last rows of the part, of which the logits are wanted: none while known tokens are left to compute.
+    /// The last rows of the part, which give tokens: none while known tokens are left to compute, or if none is wanted.
     pub num_samples: usize,
+    /// The rows before these whose logits say how likely the tokens of the prompt were.
+    pub num_scores: usize,
+    /// The last rows of the part, of which the hidden states are wanted.
+    pub num_hidden: usize,
+    /// Whether no known token is left to compute after it.
+    pub completes: bool,
 }
 
 impl ScheduledSequence {
@@ -23,6 +30,17 @@ impl ScheduledSequence {
     pub fn sample_positions(&self) -> std::ops::Range<usize> {
         let end = self.start + self.num_tokens + 1;
         end - self.num_samples..end
+    }
+
+    /// Positions of the prompt's tokens that are scored.
+    pub fn score_positions(&self) -> std::ops::Range<usize> {
+        let end = self.sample_positions().start;
+        end - self.num_scores..end
+    }
+
+    /// Rows whose logits are wanted: those that score, then those that sample.
+    pub fn num_logits(&self) -> usize {
+        self.num_scores + self.num_samples
     }
 
     /// Guesses among its tokens.
@@ -50,9 +68,24 @@ impl StepPlan {
         self.scheduled.iter().map(|part| part.num_tokens).sum()
     }
 
-    /// Rows whose logits are wanted.
+    /// Rows that give tokens.
     pub fn num_samples(&self) -> usize {
         self.scheduled.iter().map(|part| part.num_samples).sum()
+    }
+
+    /// Rows that score tokens of prompts.
+    pub fn num_scores(&self) -> usize {
+        self.scheduled.iter().map(|part| part.num_scores).sum()
+    }
+
+    /// Rows whose logits are wanted.
+    pub fn num_logits(&self) -> usize {
+        self.num_scores() + self.num_samples()
+    }
+
+    /// Rows whose hidden states are wanted.
+    pub fn num_hidden(&self) -> usize {
+        self.scheduled.iter().map(|part| part.num_hidden).sum()
     }
 
     /// Tokens of prompts, and of sequences that come back, that the step computes.
@@ -64,7 +97,7 @@ impl StepPlan {
         self.scheduled.iter().map(of_part).sum()
     }
 
-    /// The parts that give tokens, in the order of `ForwardBatch::sample_rows`.
+    /// The parts that give tokens, in the order of the batch.
     pub fn sampling(&self) -> impl Iterator<Item = &ScheduledSequence> {
         self.scheduled.iter().filter(|part| part.num_samples > 0)
     }
@@ -79,6 +112,24 @@ pub struct Admission {
     pub num_prompt: usize,
     /// Those of them whose K and V were found in the prefix cache.
     pub num_cached: usize,
+}
+
+/// What came of the rows of a step, in the plan's order.
+#[derive(Debug)]
+pub struct StepResults {
+    /// One per row that samples.
+    pub sampled: Vec<Result<SampledToken, SampleError>>,
+    /// One per row that scores.
+    pub scores: Vec<Result<TokenLogprobs, SampleError>>,
+    /// The hidden states that were wanted.
+    pub hidden: HiddenStates,
+}
+
+impl From<Vec<Result<SampledToken, SampleError>>> for StepResults {
+    /// Of a step that nothing but samples.
+    fn from(sampled: Vec<Result<SampledToken, SampleError>>) -> Self {
+        Self { sampled, scores: Vec::new(), hidden: HiddenStates::none() }
+    }
 }
 
 /// What a step led to.

@@ -15,8 +15,8 @@ use super::pacer::Pacer;
 use super::readers::Readers;
 use super::run_loop::{Closing, RunLoop};
 use super::{
-    BatchBuilder, EngineConfig, EngineDied, EngineHandle, EngineLimits, EnginePulse, QueueLimits, Scheduler,
-    SchedulerConfig, StartError, StepLimits,
+    BatchBuilder, EngineConfig, EngineDied, EngineHandle, EngineLimits, EnginePulse, MAX_SCORED_ROWS,
+    QueueLimits, Scheduler, SchedulerConfig, StartError, StepLimits,
 };
 use crate::model::Runner;
 use crate::sampling::Sampler;
@@ -62,6 +62,7 @@ impl Engine {
             groups,
             prefix_cache: config.prefix_cache.then(random_hash_key),
             speculation: config.speculation,
+            max_scored_rows: MAX_SCORED_ROWS,
         });
         let longest = scheduler.longest(max_model_len);
         if longest == 0 {

@@ -23,6 +23,8 @@ pub struct ForwardBatch {
     pub block_copies: Vec<BlockCopy>,
     /// Rows whose logits are wanted, ascending; a sequence may have several.
     pub sample_rows: Vec<u32>,
+    /// Rows whose hidden state after the final norm is wanted, ascending.
+    pub hidden_rows: Vec<u32>,
 }
 
 /// Where the layers of one [`KvGroup`] write and find keys and values.
@@ -141,9 +143,11 @@ impl ForwardBatch {
                 "query_start does not rise from 0 to {num_tokens}, the number of tokens"
             ));
         }
-        let rows = &self.sample_rows;
-        if !rows.is_sorted_by(|a, b| a < b) || rows.last().is_some_and(|&row| row as usize >= num_tokens) {
-            return invalid(format!("sample_rows does not rise below {num_tokens}, the number of tokens"));
+        for (name, rows) in [("sample_rows", &self.sample_rows), ("hidden_rows", &self.hidden_rows)] {
+            if !rows.is_sorted_by(|a, b| a < b) || rows.last().is_some_and(|&row| row as usize >= num_tokens)
+            {
+                return invalid(format!("{name} does not rise below {num_tokens}, the number of tokens"));
+            }
         }
         if self.kv.len() != num_groups {
             return invalid(format!("kv has {} entries for {num_groups} groups", self.kv.len()));
@@ -301,6 +305,7 @@ mod tests {
             }],
             block_copies: vec![],
             sample_rows: vec![0, 3],
+            hidden_rows: vec![],
         }
     }
 
@@ -310,6 +315,7 @@ mod tests {
         ForwardBatch { sample_rows: vec![], ..batch() }.check(&LIMITS, &FULL).unwrap();
         // Several rows of a sequence, and copies in a chain.
         ForwardBatch { sample_rows: vec![0, 1, 2, 3], ..batch() }.check(&LIMITS, &FULL).unwrap();
+        ForwardBatch { hidden_rows: vec![1, 3], ..batch() }.check(&LIMITS, &FULL).unwrap();
         let block_copies = vec![COPY, BlockCopy { from: 5, to: 6 }];
         ForwardBatch { block_copies, ..batch() }.check(&LIMITS, &FULL).unwrap();
     }
@@ -317,7 +323,7 @@ mod tests {
     #[test]
     fn what_is_wrong_is_named() {
         type Change = fn(&mut ForwardBatch);
-        let cases: [(Change, &str); 22] = [
+        let cases: [(Change, &str); 24] = [
             (|b| *b = ForwardBatch { query_start: vec![0], ..ForwardBatch::default() }, "token_ids is empty"),
             (|b| b.token_ids[2] = 100, "token_ids[2] is 100"),
             (|b| b.positions[2] = 2, "positions[2] is 2, expected 1"),
@@ -349,6 +355,8 @@ mod tests {
             (|b| b.kv[0].block_tables.max_blocks = usize::MAX, "kv[0].block_tables has 4 entries"),
             (|b| b.sample_rows = vec![3, 0], "sample_rows"),
             (|b| b.sample_rows = vec![4], "sample_rows"),
+            (|b| b.hidden_rows = vec![1, 1], "hidden_rows"),
+            (|b| b.hidden_rows = vec![0, 4], "hidden_rows"),
         ];
         for (change, expected) in cases {
             let mut batch = batch();
@@ -382,6 +390,7 @@ mod tests {
             kv: kv.to_vec(),
             block_copies: vec![],
             sample_rows: vec![],
+            hidden_rows: vec![],
         };
         batch.check(&LIMITS, &groups).map_err(|error| error.to_string())
     }

@@ -5,7 +5,7 @@ use super::families::TensorNames;
 use super::kv_groups::{KvGroups, KvPlace, kv_groups};
 use super::spec::{DecoderSpec, LayerSpec, NormPlacement};
 use super::weights::{Checkpoint, Weight, WeightFormat};
-use super::{LoadError, ModelError};
+use super::{ForwardOutput, HiddenStates, LoadError, Logits, ModelError};
 
 /// The weights of a decoder on a backend, and the buffers of its step.
 pub(super) struct Decoder<B: Backend> {
@@ -154,12 +154,16 @@ impl<B: Backend> Decoder<B> {
         &self.kv_groups
     }
 
-    /// Runs the step that `backend` has begun and returns the logits of its sampled rows,
-    /// `[sample_rows, vocab]`.
+    /// Runs the step that `backend` has begun and returns the logits of its sampled rows and the
+    /// hidden states that it asks for.
     ///
     /// # Errors
     /// [`ModelError::Backend`] with the operation that failed.
-    pub(super) fn step(&mut self, backend: &mut B, cache: &mut B::KvCache) -> Result<Vec<f32>, ModelError> {
+    pub(super) fn step(
+        &mut self,
+        backend: &mut B,
+        cache: &mut B::KvCache,
+    ) -> Result<ForwardOutput, ModelError> {
         let Self { spec, vocabulary, layers, final_norm, ropes, kv_groups, buffers } = self;
         let Buffers { residual, normed, branch, inner } = buffers;
         backend.copy_blocks(cache)?;
@@ -194,7 +198,9 @@ impl<B: Backend> Decoder<B> {
             NormPlacement::BeforeBranch => backend.add_norm(final_norm, residual, branch, normed)?,
             NormPlacement::AfterBranch => backend.norm(final_norm, residual, normed)?,
         }
-        backend.head(vocabulary, normed)
+        let hidden = HiddenStates::new(backend.hidden_rows(normed)?, spec.hidden_size);
+        let logits = Logits::new(backend.head(vocabulary, normed)?, spec.vocab_size);
+        Ok(ForwardOutput { logits, hidden })
     }
 }
 
@@ -347,9 +353,11 @@ mod tests {
             }],
             block_copies: vec![],
             sample_rows: (0..6).collect(),
+            hidden_rows: vec![],
         };
         backend.begin_step(&batch).unwrap();
-        decoder.step(&mut backend, &mut cache).unwrap()
+        let logits = decoder.step(&mut backend, &mut cache).unwrap().logits;
+        (0..6).flat_map(|row| logits.row(row).to_vec()).collect()
     }
 
     #[test]

@@ -30,6 +30,6 @@ pub use decoder::LoadProgress;
 pub use error::{LoadError, ModelError};
 pub use kv_cache::{KvSizing, StepBounds};
 pub use load::{LoadedModel, ModelDescription, load_model};
-pub use runner::{KvCapacity, KvGroup, Logits, Runner};
+pub use runner::{ForwardOutput, HiddenStates, KvCapacity, KvGroup, Logits, Runner};
 pub use source::{EmbeddedFile, MAX_TEXT_FILE_BYTES, ModelSource};
 pub use weights::{WeightFormat, hub};

@@ -2,7 +2,7 @@
 
 use super::backend::Backend;
 use super::decoder::Decoder;
-use super::{BatchLimits, ForwardBatch, KvCapacity, KvGroup, Logits, ModelError, Runner};
+use super::{BatchLimits, ForwardBatch, ForwardOutput, KvCapacity, KvGroup, ModelError, Runner};
 
 /// Runs a decoder on a backend.
 pub(super) struct ModelRunner<B: Backend> {
@@ -20,11 +20,10 @@ impl<B: Backend> ModelRunner<B> {
 }
 
 impl<B: Backend> Runner for ModelRunner<B> {
-    fn forward(&mut self, batch: &ForwardBatch) -> Result<Logits, ModelError> {
+    fn forward(&mut self, batch: &ForwardBatch) -> Result<ForwardOutput, ModelError> {
         batch.check(&self.limits, &self.decoder.kv_groups().groups)?;
         self.backend.begin_step(batch)?;
-        let logits = self.decoder.step(&mut self.backend, &mut self.cache)?;
-        Ok(Logits::new(logits, self.limits.vocab_size))
+        self.decoder.step(&mut self.backend, &mut self.cache)
     }
 
     fn kv_capacity(&self) -> KvCapacity {

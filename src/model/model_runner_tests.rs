@@ -123,7 +123,7 @@ impl Rig {
             kv.block_tables = BlockTables::from_rows(tables.into_iter());
         }
         batch.sample_rows = (0..batch.token_ids.len() as u32).collect();
-        let logits = self.runner.forward(&batch).unwrap();
+        let logits = self.runner.forward(&batch).unwrap().logits;
         (0..logits.num_rows()).map(|row| logits.row(row).to_vec()).collect()
     }
 

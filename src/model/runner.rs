@@ -1,14 +1,15 @@
-//! What the engine sees of a model: a batch goes in, logits come out.
+//! What the engine sees of a model: a batch goes in, logits and hidden states come out.
 
 use super::{ForwardBatch, ModelError};
 
 /// Runs forward passes. The engine thread owns it and calls it once per step.
 pub trait Runner: Send {
-    /// Computes one step: writes K and V of every token and returns the logits of `batch.sample_rows`.
+    /// Computes one step: writes K and V of every token and returns the logits of `batch.sample_rows` and the hidden
+    /// states of `batch.hidden_rows`.
     ///
     /// # Errors
     /// [`ModelError`] if the batch does not fit the model or a kernel refuses its shapes.
-    fn forward(&mut self, batch: &ForwardBatch) -> Result<Logits, ModelError>;
+    fn forward(&mut self, batch: &ForwardBatch) -> Result<ForwardOutput, ModelError>;
 
     /// Size of the KV pool that the batch's slots and block ids address.
     fn kv_capacity(&self) -> KvCapacity;
@@ -50,6 +51,15 @@ impl KvCapacity {
     }
 }
 
+/// What a forward pass gives.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ForwardOutput {
+    /// Of `ForwardBatch::sample_rows`.
+    pub logits: Logits,
+    /// Of `ForwardBatch::hidden_rows`.
+    pub hidden: HiddenStates,
+}
+
 /// Logits of the sampled rows, `[num_rows, vocab_size]`, f32.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Logits {
@@ -80,5 +90,38 @@ impl Logits {
     /// Row `index`, `[vocab_size]`.
     pub fn row(&self, index: usize) -> &[f32] {
         &self.data[index * self.vocab_size..(index + 1) * self.vocab_size]
+    }
+}
+
+/// Hidden states after the final norm, before the head, `[num_rows, hidden_size]`, f32.
+#[derive(Debug, Clone, PartialEq)]
+pub struct HiddenStates {
+    data: Vec<f32>,
+    hidden_size: usize,
+}
+
+impl HiddenStates {
+    /// Wraps row-major hidden states.
+    ///
+    /// # Panics
+    /// If `data` is not a whole number of rows.
+    pub fn new(data: Vec<f32>, hidden_size: usize) -> Self {
+        assert!(hidden_size > 0 && data.len().is_multiple_of(hidden_size), "hidden states are whole rows");
+        Self { data, hidden_size }
+    }
+
+    /// No rows.
+    pub fn none() -> Self {
+        Self::new(Vec::new(), 1)
+    }
+
+    /// Number of rows, one per entry of `ForwardBatch::hidden_rows`.
+    pub fn num_rows(&self) -> usize {
+        self.data.len() / self.hidden_size
+    }
+
+    /// Row `index`, `[hidden_size]`.
+    pub fn row(&self, index: usize) -> &[f32] {
+        &self.data[index * self.hidden_size..(index + 1) * self.hidden_size]
     }
 }

@@ -134,6 +134,23 @@ impl Sampler {
         }
     }
 
+    /// How likely `token_id` is after a row of `logits` as it came, with the `num_top` most likely tokens.
+    ///
+    /// # Errors
+    /// [`SampleError`] as [`Self::sample`] gives it.
+    ///
+    /// # Panics
+    /// If the row has no such token.
+    pub fn score(
+        &mut self,
+        logits: &[f32],
+        token_id: u32,
+        num_top: u8,
+    ) -> Result<TokenLogprobs, SampleError> {
+        let max = highest(logits)?;
+        Ok(self.logprobs(logits, max, token_id, usize::from(num_top)))
+    }
+
     fn choose(&mut self, logits: &[f32], max: f32, params: &SamplingParams, position: u64) -> u32 {
         if params.is_greedy() {
             let first = logits.iter().position(|&logit| logit == max);

@@ -122,6 +122,8 @@ impl Shared {
                 cache_salt: Arc::clone(&request.cache_salt),
                 constraint: None,
                 prediction: Arc::default(),
+                prompt_scores: None,
+                pooling: None,
             };
             let events = self.engine.submit(sequence).map_err(|error| refusal(error, prompt.len()))?;
             let clock = Clock::new(Arc::clone(&self.metrics), arrival);

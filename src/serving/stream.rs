@@ -60,6 +60,8 @@ impl Choice {
                     deltas.push_back(DeltaKind::Started);
                 }
             }
+            // No request asks for these yet.
+            TokenEvent::PromptScores { .. } | TokenEvent::Embedding { .. } => {}
             TokenEvent::Token { token_id, .. } => {
                 self.usage.num_output_tokens += 1;
                 self.clock.mark_token();
@@ -79,6 +81,7 @@ impl Choice {
                     }
                     FinishReason::Complete => OutputFinish::Stop,
                     FinishReason::Length => OutputFinish::Length,
+                    FinishReason::Pooled => OutputFinish::Stop,
                 };
                 let Some(rest) = self.text_after(TextPipeline::finish, deltas) else { return };
                 emit(rest.text, deltas);

@@ -5,7 +5,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
 use maru::engine::{Engine, EngineConfig, EngineHandle, EngineThread, FakeRunner, NewSequence, TokenStream};
-use maru::model::{ForwardBatch, KvCapacity, Logits, ModelError, Runner};
+use maru::model::{ForwardBatch, ForwardOutput, KvCapacity, Logits, ModelError, Runner};
 use maru::sampling::SamplingParams;
 use maru::telemetry::{CacheInfo, Metrics};
 
@@ -36,13 +36,13 @@ struct GatedRunner {
 }
 
 impl Runner for GatedRunner {
-    fn forward(&mut self, batch: &ForwardBatch) -> Result<Logits, ModelError> {
+    fn forward(&mut self, batch: &ForwardBatch) -> Result<ForwardOutput, ModelError> {
         let act = self.gate.recv().unwrap_or(Act::Go);
-        let logits = self.inner.forward(batch)?;
+        let ForwardOutput { logits, hidden } = self.inner.forward(batch)?;
         let rows = (0..logits.num_rows()).flat_map(|row| logits.row(row));
         let mut data: Vec<f32> = rows.copied().collect();
         match act {
-            Act::Go => return Ok(logits),
+            Act::Go => return Ok(ForwardOutput { logits, hidden }),
             Act::Fail => return Err(ModelError::Backend { op: "attention", reason: "planned".to_owned() }),
             Act::Panic => panic!("planned panic"),
             Act::Nan => data[3] = f32::NAN,
@@ -50,7 +50,7 @@ impl Runner for GatedRunner {
             Act::Masked => data[..VOCAB_SIZE].fill(f32::NEG_INFINITY),
             Act::LoseRow => data.truncate(data.len() - VOCAB_SIZE),
         }
-        Ok(Logits::new(data, VOCAB_SIZE))
+        Ok(ForwardOutput { logits: Logits::new(data, VOCAB_SIZE), hidden })
     }
 
     fn kv_capacity(&self) -> KvCapacity {

@@ -5,14 +5,17 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 
 use maru::engine::kv::HashKey;
 use maru::engine::{
-    BatchBuilder, DraftCounts, FinishReason, NewSequence, Scheduler, SchedulerConfig, SequenceId,
-    SpeculationConfig, StepLimits, StepPlan, TokenEvent,
+    BatchBuilder, DraftCounts, FinishReason, NewSequence, Scheduler, SchedulerConfig, ScoredToken,
+    SequenceId, SpeculationConfig, StepLimits, StepPlan, StepResults, TokenEvent,
 };
-use maru::model::{KvCapacity, Logits, Runner};
+use maru::model::{ForwardOutput, KvCapacity, Logits, Runner};
 use maru::sampling::{Row, SampleError, SampledToken, Sampler, TokenLogprobs};
 
 /// More steps than any run takes.
 const MAX_STEPS: usize = 100_000;
+
+type Sampled = Result<SampledToken, SampleError>;
+type Scored = Result<TokenLogprobs, SampleError>;
 
 /// How the scheduler is set.
 #[derive(Debug, Clone)]
@@ -97,6 +100,10 @@ pub(crate) struct Answer {
     /// A hash of the bits of each row of logits that gave a token, a stop token included.
     pub(crate) rows: Vec<u64>,
     pub(crate) logprobs: Vec<Option<LogprobBits>>,
+    /// Of the prompt's tokens from the second on, with the tokens.
+    pub(crate) scores: Vec<(u32, LogprobBits)>,
+    /// Bits of the pooled hidden state.
+    pub(crate) embedding: Vec<u32>,
     pub(crate) ending: Option<FinishReason>,
 }
 
@@ -114,6 +121,12 @@ impl Answer {
         }
         if self.logprobs != expected.logprobs {
             return Err(format!("logprobs differ at output {}", common(&self.logprobs, &expected.logprobs)));
+        }
+        if self.scores != expected.scores {
+            return Err(format!("scores differ at {}", common(&self.scores, &expected.scores)));
+        }
+        if self.embedding != expected.embedding {
+            return Err(format!("embeddings differ at {}", common(&self.embedding, &expected.embedding)));
         }
         if self.ending != expected.ending {
             return Err(format!("it ends with {:?}, alone {:?}", self.ending, expected.ending));
@@ -238,12 +251,12 @@ impl Drive<'_> {
         let plan = self.scheduler.schedule();
         assert!(plan.num_tokens() > 0, "every step advances somebody");
         let batch = self.builder.build(&plan, &self.scheduler);
-        let logits = self.runner.forward(batch).expect("the batch is right");
-        assert_eq!(logits.num_rows(), plan.num_samples());
+        let ForwardOutput { logits, hidden } = self.runner.forward(batch).expect("the batch is right");
+        assert_eq!((logits.num_rows(), hidden.num_rows()), (plan.num_logits(), plan.num_hidden()));
         self.note(&plan);
-        let sampled = self.sample(&plan, &logits);
+        let (sampled, scores) = self.sample(&plan, &logits);
         let mut rows = hashes(&plan, &logits);
-        let outcome = self.scheduler.commit(&plan, sampled);
+        let outcome = self.scheduler.commit(&plan, StepResults { sampled, scores, hidden });
         self.run.tally.num_draft_tokens += outcome.num_draft_tokens;
         self.run.tally.num_accepted_tokens += outcome.num_accepted_tokens;
         for (SequenceId(id), event) in outcome.events {
@@ -254,13 +267,20 @@ impl Drive<'_> {
             };
             match event {
                 TokenEvent::Scheduled { .. } => unreachable!("the plan tells of admissions"),
+                TokenEvent::PromptScores { scores } => {
+                    let bits = |score: ScoredToken| (score.token_id, LogprobBits::from(&score.logprobs));
+                    course.answer.scores.extend(scores.into_iter().map(bits));
+                }
+                TokenEvent::Embedding { values } => {
+                    course.answer.embedding.extend(values.iter().map(|value| value.to_bits()));
+                }
                 TokenEvent::Token { token_id, logprobs } => {
                     course.answer.tokens.push(token_id);
                     course.answer.rows.push(take_row());
                     course.answer.logprobs.push(logprobs.as_deref().map(LogprobBits::from));
                 }
                 TokenEvent::Finished { reason, drafts } => {
-                    if reason != FinishReason::Length {
+                    if let FinishReason::StopToken { .. } = reason {
                         course.answer.rows.push(take_row());
                     }
                     course.answer.ending = Some(reason);
@@ -271,17 +291,21 @@ impl Drive<'_> {
         }
     }
 
-    /// One result per row that samples.
-    fn sample(&mut self, plan: &StepPlan, logits: &Logits) -> Vec<Result<SampledToken, SampleError>> {
-        let mut sampled = Vec::new();
-        for part in plan.sampling() {
-            let sampling = self.scheduler.scheduled(part).sampling();
-            for position in part.sample_positions() {
-                let row = logits.row(sampled.len());
-                sampled.push(self.sampler.sample(&Row::new(row, sampling, position as u64)));
+    /// One result per row that samples, and one per row that scores.
+    fn sample(&mut self, plan: &StepPlan, logits: &Logits) -> (Vec<Sampled>, Vec<Scored>) {
+        let (mut sampled, mut scores) = (Vec::new(), Vec::new());
+        let mut rows = (0..logits.num_rows()).map(|row| logits.row(row));
+        for part in &plan.scheduled {
+            let sequence = self.scheduler.scheduled(part);
+            for (position, row) in part.score_positions().zip(&mut rows) {
+                let num_top = sequence.prompt_scores().expect("the prompt is scored");
+                scores.push(self.sampler.score(row, sequence.token(position), num_top));
+            }
+            for (position, row) in part.sample_positions().zip(&mut rows) {
+                sampled.push(self.sampler.sample(&Row::new(row, sequence.sampling(), position as u64)));
             }
         }
-        sampled
+        (sampled, scores)
     }
 
     fn note(&mut self, plan: &StepPlan) {
@@ -304,10 +328,15 @@ impl Drive<'_> {
     }
 }
 
-/// The sequence and the hash of each row of logits.
+/// The sequence and the hash of each row of logits that gives a token.
 fn hashes(plan: &StepPlan, logits: &Logits) -> Vec<(u64, u64)> {
-    let ids = plan.sampling().flat_map(|part| std::iter::repeat_n(part.id.0, part.num_samples));
-    ids.enumerate().map(|(row, id)| (id, hash(logits.row(row)))).collect()
+    let mut rows = (0..logits.num_rows()).map(|row| logits.row(row));
+    let mut hashes = Vec::new();
+    for part in &plan.scheduled {
+        rows.by_ref().take(part.num_scores).for_each(drop);
+        hashes.extend(rows.by_ref().take(part.num_samples).map(|row| (part.id.0, hash(row))));
+    }
+    hashes
 }
 
 fn hash(row: &[f32]) -> u64 {

@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use maru::model::{
-    BackendChoice, ByteSize, ForwardBatch, IsaChoice, KvCapacity, KvDtypeChoice, KvGroup, Logits,
-    ModelConfig, ModelError, ModelSource, Runner, StepBounds, load_model,
+    BackendChoice, ByteSize, ForwardBatch, ForwardOutput, IsaChoice, KvCapacity, KvDtypeChoice, KvGroup,
+    Logits, ModelConfig, ModelError, ModelSource, Runner, StepBounds, load_model,
 };
 use maru_kernels::Isa;
 
@@ -115,11 +115,13 @@ fn has_simd() -> bool {
 struct RowDependent(Box<dyn Runner>);
 
 impl Runner for RowDependent {
-    fn forward(&mut self, batch: &ForwardBatch) -> Result<Logits, ModelError> {
-        let logits = self.0.forward(batch)?;
+    fn forward(&mut self, batch: &ForwardBatch) -> Result<ForwardOutput, ModelError> {
+        let ForwardOutput { logits, hidden } = self.0.forward(batch)?;
         let num_rows = batch.num_tokens() as f32;
         let rows = (0..logits.num_rows()).flat_map(|row| logits.row(row));
-        Ok(Logits::new(rows.map(|logit| logit / num_rows * num_rows).collect(), logits.vocab_size()))
+        let logits =
+            Logits::new(rows.map(|logit| logit / num_rows * num_rows).collect(), logits.vocab_size());
+        Ok(ForwardOutput { logits, hidden })
     }
 
     fn kv_capacity(&self) -> KvCapacity {
@@ -135,7 +137,7 @@ impl Runner for RowDependent {
 struct WithoutCopies(Box<dyn Runner>);
 
 impl Runner for WithoutCopies {
-    fn forward(&mut self, batch: &ForwardBatch) -> Result<Logits, ModelError> {
+    fn forward(&mut self, batch: &ForwardBatch) -> Result<ForwardOutput, ModelError> {
         self.0.forward(&ForwardBatch { block_copies: Vec::new(), ..batch.clone() })
     }
 
@@ -155,7 +157,7 @@ pub(crate) struct Shrunk {
 }
 
 impl Runner for Shrunk {
-    fn forward(&mut self, batch: &ForwardBatch) -> Result<Logits, ModelError> {
+    fn forward(&mut self, batch: &ForwardBatch) -> Result<ForwardOutput, ModelError> {
         self.runner.forward(batch)
     }
 

@@ -34,6 +34,9 @@ async fn read(mut stream: TokenStream) -> (Answer, u32) {
                 answer.tokens.push(token_id);
                 answer.logprobs.push(logprobs.as_deref().map(LogprobBits::from));
             }
+            TokenEvent::PromptScores { .. } | TokenEvent::Embedding { .. } => {
+                unreachable!("nobody asks for these")
+            }
             TokenEvent::Finished { reason, .. } => answer.ending = Some(reason),
             TokenEvent::Failed { error } => panic!("a sequence failed: {error}"),
         }

@@ -125,7 +125,7 @@ pub(crate) fn step(runner: &mut dyn Runner, work: &mut [(&mut Sequence, usize)])
         batch.kv.push(KvGroupBatch { slot_mapping, block_tables });
     }
     batch.sample_rows = (0..as_u32(batch.token_ids.len())).collect();
-    let logits = runner.forward(&batch).unwrap();
+    let logits = runner.forward(&batch).unwrap().logits;
     for (sequence, num_tokens) in work.iter_mut() {
         sequence.num_computed += *num_tokens;
     }

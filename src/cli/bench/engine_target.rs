@@ -107,6 +107,7 @@ impl Target for EngineTarget {
                     num_output_tokens += 1;
                     talk.tokens.push(token_id);
                 }
+                TokenEvent::PromptScores { .. } | TokenEvent::Embedding { .. } => {}
                 TokenEvent::Finished { .. } => {}
                 TokenEvent::Failed { error } => return Err(Unanswered::Failed(error.to_string())),
             }

@@ -3,9 +3,10 @@
 use super::{Keep, Scheduler};
 use crate::engine::kv::BlockTable;
 use crate::engine::planted::{Bug, planted};
-use crate::engine::step::{ScheduledSequence, StepOutcome, StepPlan};
+use crate::engine::step::{ScheduledSequence, StepOutcome, StepPlan, StepResults};
 use crate::engine::{FinishReason, SequenceError, TokenEvent};
-use crate::sampling::{SampleError, SampledToken};
+use crate::model::HiddenStates;
+use crate::sampling::{SampleError, SampledToken, TokenLogprobs};
 
 /// How a sequence ends.
 enum Ending {
@@ -13,23 +14,44 @@ enum Ending {
     Failed(SequenceError),
 }
 
+/// Hidden states, one after the other.
+struct HiddenRows<'a> {
+    states: &'a HiddenStates,
+    next: usize,
+}
+
+impl<'a> Iterator for HiddenRows<'a> {
+    type Item = &'a [f32];
+
+    fn next(&mut self) -> Option<&'a [f32]> {
+        let row = self.next;
+        self.next += 1;
+        (row < self.states.num_rows()).then(|| self.states.row(row))
+    }
+}
+
 impl Scheduler {
-    /// Enters what the step computed. `sampled` has one result per row that samples, in the plan's order.
+    /// Enters what the step computed; `results` are in the plan's order.
     ///
     /// # Panics
-    /// If `plan` is not the open step's or `sampled` does not match it.
-    pub fn commit(
-        &mut self,
-        plan: &StepPlan,
-        sampled: Vec<Result<SampledToken, SampleError>>,
-    ) -> StepOutcome {
+    /// If `plan` is not the open step's or `results` does not match it.
+    pub fn commit(&mut self, plan: &StepPlan, results: impl Into<StepResults>) -> StepOutcome {
         self.close_step();
+        let StepResults { sampled, scores, hidden } = results.into();
         assert_eq!(plan.num_samples(), sampled.len(), "every row that samples has one result");
-        let mut sampled = sampled.into_iter();
+        assert_eq!(plan.num_scores(), scores.len(), "every row that scores has one result");
+        assert_eq!(plan.num_hidden(), hidden.num_rows(), "every hidden state that was wanted is there");
+        let (mut sampled, mut scores, mut hidden) =
+            (sampled.into_iter(), scores.into_iter(), HiddenRows { states: &hidden, next: 0 });
         let mut outcome = StepOutcome::default();
         for part in &plan.scheduled {
             let mut rows = sampled.by_ref().take(part.num_samples);
-            let ending = self.commit_part(part, &mut rows, &mut outcome);
+            let read = self.read_rows(part, scores.by_ref(), &mut hidden, &mut outcome);
+            if read.is_err() {
+                rows.by_ref().for_each(drop);
+            }
+            let ending = self.commit_part(part, read.err(), &mut rows, &mut outcome);
+            let ending = ending.or_else(|| self.finish_pooling(part, &mut outcome));
             // What was guessed after a wrong guess is worth nothing.
             rows.for_each(drop);
             match ending {
@@ -49,10 +71,12 @@ impl Scheduler {
         outcome
     }
 
-    /// Enters one part, with one result per sampled row, and says how the sequence ends if it does.
+    /// Enters one part, with the fault of its other rows and one result per sampled row, and says how the sequence
+    /// ends if it does.
     fn commit_part(
         &mut self,
         part: &ScheduledSequence,
+        fault: Option<SequenceError>,
         rows: &mut dyn Iterator<Item = Result<SampledToken, SampleError>>,
         outcome: &mut StepOutcome,
     ) -> Option<Ending> {
@@ -62,18 +86,18 @@ impl Scheduler {
         assert_eq!(drafts.len(), part.num_drafts(), "the plan is the open step's");
         sequence.num_computed = part.start + part.num_tokens - drafts.len();
         let is_first = sequence.num_output() == 0 || (planted(Bug::PromptCountsAgain) && part.start == 0);
-        let completes_prompt = part.num_samples > 0 && is_first;
+        let completes_prompt = part.completes && is_first;
         if completes_prompt {
             outcome.num_prompt_tokens += sequence.num_prompt();
         }
-        let mut ending = None;
+        let mut ending = fault.map(Ending::Failed);
         let (mut num_right, mut num_sampled) = (0, 0);
         for (row, sampled) in rows.enumerate() {
             let SampledToken { token_id, logprobs, completes } = match sampled {
                 Ok(sampled) => sampled,
                 Err(SampleError::NotReached) => break,
                 Err(error) => {
-                    ending = Some(Ending::Failed(fault(error)));
+                    ending = Some(Ending::Failed(sampling_fault(error)));
                     break;
                 }
             };
@@ -124,6 +148,35 @@ impl Scheduler {
         ending
     }
 
+    /// Enters what is read off the rows of a part besides tokens: scores of its prompt, or hidden states.
+    fn read_rows(
+        &mut self,
+        part: &ScheduledSequence,
+        scores: &mut dyn Iterator<Item = Result<TokenLogprobs, SampleError>>,
+        hidden: &mut HiddenRows<'_>,
+        outcome: &mut StepOutcome,
+    ) -> Result<(), SequenceError> {
+        let sequence = self.sequences[part.slot].as_mut().expect("the slot is taken");
+        let scores: Vec<_> = scores.take(part.num_scores).collect();
+        let rows: Vec<&[f32]> = hidden.take(part.num_hidden).collect();
+        let is_finite = |row: &&[f32]| row.iter().all(|value| value.is_finite());
+        if scores.iter().any(Result::is_err) || !rows.iter().all(is_finite) {
+            return Err(SequenceError::InvalidLogits);
+        }
+        rows.into_iter().for_each(|row| sequence.readout.take_hidden(row));
+        if let Some(scores) = sequence.take_scores(scores.into_iter().flatten()) {
+            outcome.events.push((part.id, TokenEvent::PromptScores { scores }));
+        }
+        Ok(())
+    }
+
+    /// A sequence that pools ends when its prompt is computed.
+    fn finish_pooling(&mut self, part: &ScheduledSequence, outcome: &mut StepOutcome) -> Option<Ending> {
+        let values = self.at(part.slot).readout.embedding()?;
+        outcome.events.push((part.id, TokenEvent::Embedding { values }));
+        Some(Ending::Finished(FinishReason::Pooled))
+    }
+
     /// Lets the prefix cache find what a sequence has computed, and those go on who waited for it.
     fn enter_computed(&mut self, part: &ScheduledSequence, completes_prompt: bool) {
         let sequence = self.sequences[part.slot].as_mut().expect("the slot is taken");
@@ -133,13 +186,13 @@ impl Scheduler {
         if sequence.claims.is_empty() {
             return;
         }
-        let num_left = match part.num_samples {
+        let num_left = match part.completes {
             // The known tokens' blocks that are still to be completed, a partly filled last one included.
-            0 => {
+            false => {
                 let size = self.kv.block_size();
                 BlockTable::blocks_for(sequence.num_tokens(), size) - num_computed / size as usize
             }
-            _ => 0,
+            true => 0,
         };
         let num_done = sequence.claims.len().saturating_sub(num_left);
         self.in_flight.leave(sequence.id(), sequence.claims.drain(..num_done));
@@ -169,7 +222,7 @@ impl Scheduler {
 }
 
 /// What a sequence fails of if one of its rows gives no token.
-fn fault(error: SampleError) -> SequenceError {
+fn sampling_fault(error: SampleError) -> SequenceError {
     match error {
         SampleError::Masked | SampleError::Constraint(_) => SequenceError::Constraint(error.to_string()),
         SampleError::Invalid | SampleError::NoCandidate | SampleError::NotReached => {

@@ -25,6 +25,10 @@ use super::wait_queue::WaitQueue;
 use super::{AdmissionError, NewSequence, SequenceId, SpeculationConfig};
 use crate::model::{KvCapacity, KvGroup};
 
+/// Most rows of a step that score tokens of prompts, over all sequences. Each takes a row of logits in f32 and a softmax
+/// over the whole vocabulary on the engine's thread: at 102,400 tokens that many rows are 50 MiB.
+pub const MAX_SCORED_ROWS: usize = 128;
+
 /// What a scheduler is made of.
 #[derive(Debug, Clone)]
 pub struct SchedulerConfig {
@@ -38,13 +42,22 @@ pub struct SchedulerConfig {
     pub prefix_cache: Option<HashKey>,
     /// Guessing ahead.
     pub speculation: SpeculationConfig,
+    /// Most rows of a step that score tokens of prompts, at least one.
+    pub max_scored_rows: usize,
 }
 
 impl SchedulerConfig {
     /// A scheduler for layers that see everything, without prefix cache and guesses.
     pub fn new(limits: StepLimits, capacity: KvCapacity) -> Self {
         let groups = vec![KvGroup { window: None }];
-        Self { limits, capacity, groups, prefix_cache: None, speculation: SpeculationConfig::default() }
+        Self {
+            limits,
+            capacity,
+            groups,
+            prefix_cache: None,
+            speculation: SpeculationConfig::default(),
+            max_scored_rows: MAX_SCORED_ROWS,
+        }
     }
 }
 
@@ -62,6 +75,7 @@ enum Keep {
 pub struct Scheduler {
     limits: StepLimits,
     speculation: SpeculationConfig,
+    max_scored_rows: usize,
     /// Most prompt tokens of a step in which outputs advance too.
     max_prefill_tokens: usize,
     kv: KvBlocks,
@@ -84,11 +98,13 @@ impl Scheduler {
     /// If a limit is 0 or a step cannot take one token of every running sequence; `EngineConfig::faults` names
     /// these.
     pub fn new(config: SchedulerConfig) -> Self {
-        let SchedulerConfig { limits, capacity, groups, prefix_cache, speculation } = config;
+        let SchedulerConfig { limits, capacity, groups, prefix_cache, speculation, max_scored_rows } = config;
         assert!(limits.max_num_seqs > 0 && limits.max_num_batched_tokens >= limits.max_num_seqs);
+        assert!(max_scored_rows > 0);
         Self {
             limits,
             speculation,
+            max_scored_rows,
             max_prefill_tokens: usize::MAX,
             kv: KvBlocks::new(capacity, groups, limits.max_num_batched_tokens, prefix_cache),
             in_flight: InFlight::default(),
@@ -117,8 +133,11 @@ impl Scheduler {
     /// # Errors
     /// [`AdmissionError`] if it has nothing to compute or can never fit the pool.
     pub fn add(&mut self, id: SequenceId, new: NewSequence) -> Result<(), AdmissionError> {
-        if new.prompt.is_empty() || new.max_new_tokens == 0 {
+        if new.prompt.is_empty() || (new.max_new_tokens == 0 && new.pooling.is_none()) {
             return Err(AdmissionError::NothingToDo);
+        }
+        if new.prompt_scores.is_some() && new.pooling.is_some() {
+            return Err(AdmissionError::ScoresAndPooling);
         }
         let blocks = self.kv.sequence(&new.cache_salt);
         let prediction = Arc::clone(&new.prediction);
@@ -128,7 +147,7 @@ impl Scheduler {
             let num_blocks = self.kv.pool().num_total();
             return Err(AdmissionError::NeverFits { needed, num_blocks });
         }
-        if self.speculation.max_draft_tokens > 0 {
+        if self.speculation.max_draft_tokens > 0 && !sequence.readout.is_pooled() {
             sequence.lookup = Some(PromptLookup::new(self.speculation).expecting(prediction));
         }
         debug_assert!(!self.slots.contains_key(&id), "{id:?} is in the engine already");
@@ -176,6 +195,7 @@ impl Scheduler {
         if planted(Bug::PreemptionForgetsOutput) {
             sequence.forget_output();
         }
+        sequence.readout.lose_blocks();
         sequence.stage = Stage::Waiting;
         sequence.is_overdue = false;
         self.waiting.insert(sequence.id(), sequence.priority(), sequence.tenant());

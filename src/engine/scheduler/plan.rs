@@ -26,7 +26,7 @@ impl Scheduler {
     pub fn schedule(&mut self) -> StepPlan {
         assert!(!self.step_is_open, "the last step was not committed");
         self.step_is_open = true;
-        let mut budget = TokenBudget::new(self.limits);
+        let mut budget = TokenBudget::new(self.limits, self.max_scored_rows);
         let mut plan = StepPlan::default();
         self.yield_to_next(&mut plan);
         self.plan_outputs(&mut plan, &mut budget);
@@ -92,8 +92,25 @@ impl Scheduler {
             let num_drafts = self.guess(slot, max_drafts, &mut num_spare);
             let num_tokens = 1 + num_drafts;
             budget.take(num_tokens);
-            let id = self.at(slot).id();
-            plan.scheduled.push(ScheduledSequence { id, slot, start, num_tokens, num_samples: num_tokens });
+            plan.scheduled.push(self.part(slot, num_tokens));
+        }
+    }
+
+    /// The next `num_tokens` tokens of a sequence, guesses included, and what is wanted of their rows.
+    fn part(&self, slot: usize, num_tokens: usize) -> ScheduledSequence {
+        let sequence = self.at(slot);
+        let start = sequence.num_computed();
+        let end = start + num_tokens;
+        let num_telling = (end + 1).saturating_sub(sequence.num_tokens());
+        ScheduledSequence {
+            id: sequence.id(),
+            slot,
+            start,
+            num_tokens,
+            num_samples: if sequence.readout.is_pooled() { 0 } else { num_telling },
+            num_scores: sequence.readout.num_scores(start..end),
+            num_hidden: sequence.readout.num_hidden(start..end),
+            completes: num_telling > 0,
         }
     }
 
@@ -173,10 +190,12 @@ impl Scheduler {
         let planned = part.start + part.num_tokens;
         let end = self.kv.reach(sequence.blocks()).min(planned + budget.num_prefill_left());
         let end = end.min(sequence.num_tokens());
-        part.num_samples = usize::from(end == sequence.num_tokens());
+        let end = end.min(sequence.readout.reach(part.start, part.num_scores + budget.num_scores_left()));
         assert!(self.grow(part.slot, end), "so much can be reached");
         budget.take_prefill(end - planned);
-        part.num_tokens = end - part.start;
+        let extended = self.part(part.slot, end - part.start);
+        budget.take_scores(extended.num_scores - part.num_scores);
+        *part = extended;
     }
 
     /// A running sequence with more than a token to compute advances by at most `max_tokens`, unless it waits for a
@@ -192,11 +211,15 @@ impl Scheduler {
         let num_left = budget.num_prefill_left().min(max_tokens);
         // Who comes later in turn may have lost its blocks in the meantime.
         let is_waiting = self.at(slot).stage == Stage::Waiting;
-        if is_waiting || num_left == 0 || !self.adopt_prefix(slot, patience, plan) {
+        let max_scores = budget.num_scores_left();
+        let is_held_up = max_scores == 0 && self.at(slot).readout.wants_scores();
+        if is_waiting || num_left == 0 || is_held_up || !self.adopt_prefix(slot, patience, plan) {
             return;
         }
-        let start = self.at(slot).num_computed();
-        let num_wanted = self.at(slot).num_uncomputed().min(num_left);
+        let sequence = self.at(slot);
+        let start = sequence.num_computed();
+        let num_wanted = sequence.num_uncomputed().min(num_left);
+        let num_wanted = num_wanted.min(sequence.readout.reach(start, max_scores) - start);
         let num_tokens = self.make_some_room(slot, num_wanted, plan);
         if num_tokens == 0 {
             return;
@@ -208,9 +231,9 @@ impl Scheduler {
             let (tokens, blocks) = sequence.tokens_and_blocks();
             self.kv.computed(blocks, tokens, start + num_tokens, false);
         }
-        let sequence = self.at(slot);
-        let num_samples = usize::from(num_tokens == sequence.num_uncomputed());
-        plan.scheduled.push(ScheduledSequence { id: sequence.id(), slot, start, num_tokens, num_samples });
+        let part = self.part(slot, num_tokens);
+        budget.take_scores(part.num_scores);
+        plan.scheduled.push(part);
     }
 
     /// A sequence that has computed nothing yet takes over what the prefix cache has of it. Says `false` if a
@@ -218,13 +241,15 @@ impl Scheduler {
     fn adopt_prefix(&mut self, slot: usize, patience: Patience, plan: &mut StepPlan) -> bool {
         let sequence = self.sequences[slot].as_mut().expect("the slot is taken");
         let Stage::Admitted { awaits } = sequence.stage else { return true };
-        let is_patient = patience == Patience::ForNeighbours && sequence.num_tokens() > 1;
+        let max_cached = sequence.max_cached();
+        // Who computes its rows in any case has nothing to wait for.
+        let takes_all = max_cached + 1 == sequence.num_tokens();
+        let is_patient = patience == Patience::ForNeighbours && takes_all && sequence.num_tokens() > 1;
         let id = sequence.id();
         if is_patient && awaits.is_some_and(|key| self.in_flight.other(key, id).is_some()) {
             return false;
         }
-        // The last token is computed in any case: its logits are needed.
-        let max_tokens = sequence.num_tokens() - usize::from(!planted(Bug::NothingIsLeftToCompute));
+        let max_tokens = max_cached + usize::from(planted(Bug::NothingIsLeftToCompute));
         let (tokens, blocks) = sequence.tokens_and_blocks();
         let prefix = self.kv.find_prefix(blocks, tokens, max_tokens);
         let num_computed = self.kv.adopt(blocks, tokens, prefix);
@@ -328,7 +353,7 @@ impl Scheduler {
         let at_most = self.kv.most_held(sequence.num_tokens());
         at_most <= num_left || {
             let (tokens, blocks) = (sequence.tokens(), sequence.blocks());
-            let prefix = self.kv.find_prefix(blocks, tokens, sequence.num_tokens() - 1);
+            let prefix = self.kv.find_prefix(blocks, tokens, sequence.max_cached());
             let found = self.kv.blocks_of(blocks, tokens, prefix);
             let is_held = |block: &BlockId| self.kv.pool().ref_count(*block) > 0 && !freed.contains(block);
             at_most.saturating_sub(found.filter(is_held).count()) <= num_left

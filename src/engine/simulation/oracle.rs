@@ -1,6 +1,6 @@
 //! What a sequence must give, worked out without engine, cache or batch.
 
-use crate::engine::{FakeRunner, FinishReason, NewSequence};
+use crate::engine::{FakeRunner, FinishReason, NewSequence, Pooling, ScoredToken};
 use crate::model::KvGroup;
 use crate::sampling::{Row, Sampler};
 
@@ -9,10 +9,19 @@ use crate::sampling::{Row, Sampler};
 pub(super) struct Expected {
     pub(super) tokens: Vec<u32>,
     pub(super) reason: FinishReason,
+    /// Of all prompt tokens but the first, if they are wanted.
+    pub(super) scores: Vec<ScoredToken>,
+    pub(super) embedding: Option<Vec<f32>>,
 }
 
 pub(super) fn expect(sequence: &NewSequence, groups: &[KvGroup], vocab_size: usize) -> Expected {
+    if let Some(pooling) = sequence.pooling {
+        let rows = FakeRunner::hidden_of_all_in(groups, &sequence.prompt);
+        let embedding = Some(pooled(&rows, pooling));
+        return Expected { tokens: Vec::new(), reason: FinishReason::Pooled, scores: Vec::new(), embedding };
+    }
     let mut sampler = Sampler::new();
+    let scores = scores(sequence, groups, vocab_size, &mut sampler);
     let mut known = sequence.prompt.to_vec();
     let mut tokens = Vec::new();
     loop {
@@ -20,12 +29,39 @@ pub(super) fn expect(sequence: &NewSequence, groups: &[KvGroup], vocab_size: usi
         let sampled = sampler.sample(&Row::new(&logits, &sequence.sampling, known.len() as u64));
         let token_id = sampled.expect("valid logits").token_id;
         if sequence.stop_token_ids.contains(&token_id) {
-            return Expected { tokens, reason: FinishReason::StopToken { token_id } };
+            let reason = FinishReason::StopToken { token_id };
+            return Expected { tokens, reason, scores, embedding: None };
         }
         tokens.push(token_id);
         known.push(token_id);
         if tokens.len() == sequence.max_new_tokens as usize {
-            return Expected { tokens, reason: FinishReason::Length };
+            return Expected { tokens, reason: FinishReason::Length, scores, embedding: None };
+        }
+    }
+}
+
+fn scores(
+    sequence: &NewSequence,
+    groups: &[KvGroup],
+    vocab_size: usize,
+    sampler: &mut Sampler,
+) -> Vec<ScoredToken> {
+    let Some(num_top) = sequence.prompt_scores else { return Vec::new() };
+    let rows = FakeRunner::logits_of_all_in(groups, &sequence.prompt, vocab_size);
+    let mut score = |(row, &token_id): (&Vec<f32>, &u32)| ScoredToken {
+        token_id,
+        logprobs: sampler.score(row, token_id, num_top).expect("valid logits"),
+    };
+    rows.iter().zip(&sequence.prompt[1..]).map(&mut score).collect()
+}
+
+fn pooled(rows: &[Vec<f32>], pooling: Pooling) -> Vec<f32> {
+    let last = rows.last().expect("a prompt has tokens");
+    match pooling {
+        Pooling::Last => last.clone(),
+        Pooling::Mean => {
+            let sum = |column: usize| rows.iter().map(|row| f64::from(row[column])).sum::<f64>();
+            (0..last.len()).map(|column| (sum(column) / rows.len() as f64) as f32).collect()
         }
     }
 }

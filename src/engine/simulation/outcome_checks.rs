@@ -43,7 +43,7 @@ impl World {
             let num_valid = tracked.disturbed.as_ref().map(|(_, after)| after - tracked.tokens.len());
             let num_telling = if part.num_samples == 0 { 0 } else { tracked.num_telling(drafts) };
             let num_right = tracked.num_right(drafts).min(num_valid.unwrap_or(usize::MAX));
-            if part.num_samples > 0 && tracked.tokens.is_empty() {
+            if part.start + part.num_tokens >= tracked.sequence.prompt.len() && tracked.tokens.is_empty() {
                 counts.prompt_tokens += tracked.sequence.prompt.len();
             }
             let num_generated = num_valid.unwrap_or(num_telling);
@@ -100,6 +100,12 @@ impl World {
             let is_complete = tracked.to_come().next().is_none();
             ensure!(!is_complete, "{:?} has all its tokens and no end", part.id);
         }
+        for part in plan.scheduled.iter().filter(|_| !failing) {
+            let Some(tracked) = self.open.get(&part.id) else { continue };
+            let is_computed = part.start + part.num_tokens >= tracked.sequence.prompt.len();
+            let is_over = tracked.sequence.pooling.is_some() && is_computed;
+            ensure!(!is_over, "{:?} has computed its prompt and no embedding", part.id);
+        }
         for (id, tracked) in &self.open {
             ensure!(tracked.disturbed.is_none(), "{id:?} outlived a fault");
         }
@@ -121,7 +127,23 @@ impl World {
         ensure!(tracked.was_announced, "{id:?} has an event before it was scheduled");
         match event {
             TokenEvent::Scheduled { .. } => return Err(format!("{id:?} was announced by a commit")),
+            TokenEvent::PromptScores { scores } => {
+                ensure!(tracked.tokens.is_empty(), "{id:?} has scores of its prompt after a token");
+                ensure!(!scores.is_empty(), "{id:?} has a piece without scores");
+                let wanted = tracked.expected.scores[tracked.num_scores..].get(..scores.len());
+                ensure!(wanted == Some(&*scores), "{id:?} has the scores {scores:?}, alone {wanted:?}");
+                tracked.num_scores += scores.len();
+                self.tally.scores += scores.len();
+            }
+            TokenEvent::Embedding { values } => {
+                ensure!(!tracked.has_embedding, "{id:?} has two embeddings");
+                let wanted = &tracked.expected.embedding;
+                ensure!(Some(&values) == wanted.as_ref(), "{id:?} has {values:?}, alone {wanted:?}");
+                tracked.has_embedding = true;
+                self.tally.embeddings += 1;
+            }
             TokenEvent::Token { token_id, .. } => {
+                ensure!(tracked.num_scores == tracked.expected.scores.len(), "{id:?} lost scores");
                 let num_tokens = tracked.tokens.len();
                 let is_valid = tracked.disturbed.as_ref().is_none_or(|(_, after)| num_tokens < *after);
                 ensure!(is_valid, "{id:?} has a token out of a fault");
@@ -138,6 +160,11 @@ impl World {
             }
             TokenEvent::Finished { reason, drafts } => {
                 ensure!(tracked.tokens == tracked.expected.tokens, "{id:?} ended too early");
+                ensure!(tracked.num_scores == tracked.expected.scores.len(), "{id:?} lost scores");
+                ensure!(
+                    tracked.has_embedding == tracked.expected.embedding.is_some(),
+                    "{id:?} lost its embedding"
+                );
                 ensure!(reason == tracked.expected.reason, "{id:?} ended for {reason:?}");
                 ensure!(drafts == tracked.drafts, "{id:?} had {:?}, it says {drafts:?}", tracked.drafts);
                 self.close(id);

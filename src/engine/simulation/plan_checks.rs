@@ -60,6 +60,8 @@ impl World {
         ensure!(num_running <= limits.max_num_seqs, "{num_running} sequences run");
         ensure!(plan.num_tokens() <= limits.max_num_batched_tokens, "{} tokens in a step", plan.num_tokens());
         ensure!(plan.num_tokens() > 0, "an empty step though there is work");
+        let most = self.scenario.engine.max_scored_rows;
+        ensure!(plan.num_scores() <= most, "{} rows are scored in a step", plan.num_scores());
         let planned: BTreeSet<_> = plan.scheduled.iter().map(|part| part.id).collect();
         ensure!(planned.len() == plan.scheduled.len(), "a sequence is twice in a step");
         for part in &plan.scheduled {
@@ -90,9 +92,10 @@ impl World {
         ensure!(part.start == sequence.num_computed(), "{:?} skips or repeats tokens", part.id);
         ensure!(part.num_tokens > 0, "{:?} does nothing in a step", part.id);
         let end = part.start + part.num_tokens;
+        let is_pooled = self.open.get(&part.id).is_some_and(|tracked| tracked.sequence.pooling.is_some());
         let num_samples = match end.checked_sub(sequence.num_tokens()) {
-            None => 0,
-            Some(num_drafts) => num_drafts + 1,
+            Some(num_drafts) if !is_pooled => num_drafts + 1,
+            _ => 0,
         };
         ensure!(part.num_samples == num_samples, "{:?} samples {} rows: {part:?}", part.id, part.num_samples);
         let most = self.scenario.engine.speculation.max_draft_tokens;
@@ -156,7 +159,9 @@ impl World {
             standing.is_none_or(|standing| standing.is_parked) || plan.preempted.contains(&id)
         };
         for (turn, part) in plan.scheduled.iter().enumerate().filter(|(_, part)| began(part.id)) {
-            let Some(tracked) = self.open.get(&part.id) else { continue };
+            let Some(tracked) = self.open.get(&part.id).filter(|tracked| !tracked.wants_all_rows()) else {
+                continue;
+            };
             let num_known = self.scheduler.scheduled(part).num_tokens();
             let end = ((part.start / size + 1) * size).min(num_known);
             let is_whole = end.is_multiple_of(size);
@@ -197,7 +202,10 @@ impl World {
         self.tally.preemptions += plan.preempted.len();
         self.ledger.check_turns(&before.waiting, &after, &admitted, &plan.preempted)?;
         for id in &plan.preempted {
-            self.open.get_mut(id).expect("it is open").was_preempted = true;
+            let tracked = self.open.get_mut(id).expect("it is open");
+            tracked.was_preempted = true;
+            let is_reading = tracked.wants_all_rows() && tracked.num_read > 0 && tracked.tokens.is_empty();
+            self.tally.interrupted_readouts += usize::from(is_reading);
         }
         for id in ids {
             let Some(tracked) = self.open.get_mut(&id) else { continue };
@@ -215,12 +223,14 @@ impl World {
         tracked.was_announced = true;
         let prompt = &tracked.sequence.prompt;
         ensure!(num_prompt == prompt.len(), "{id:?} has a prompt of {num_prompt} tokens");
+        let all_rows = tracked.wants_all_rows();
+        ensure!(!all_rows || num_cached == 0, "{id:?} reads all rows, of which it computes not all");
         ensure!(num_cached < num_prompt, "{id:?} has computed nothing");
         let has_cache = self.scenario.engine.prefix_cache.is_some();
         ensure!(has_cache || num_cached == 0, "{id:?} found {num_cached} tokens without a cache");
         self.tally.prompt_tokens += num_prompt;
         self.tally.cached_tokens += num_cached;
-        if has_cache && self.tally.evictions == 0 && !self.was_disturbed {
+        if has_cache && !all_rows && self.tally.evictions == 0 && !self.was_disturbed {
             let size = self.scenario.engine.capacity.block_size as usize;
             let ends = (size..num_prompt).step_by(size);
             let num_there =

@@ -3,7 +3,9 @@
 use super::dice::Dice;
 use super::oracle;
 use crate::engine::kv::HashKey;
-use crate::engine::{NewSequence, Priority, SchedulerConfig, SpeculationConfig, StepLimits, TenantId};
+use crate::engine::{
+    NewSequence, Pooling, Priority, SchedulerConfig, SpeculationConfig, StepLimits, TenantId,
+};
 use crate::model::{KvCapacity, KvGroup};
 use crate::sampling::SamplingParams;
 
@@ -107,6 +109,7 @@ fn engine(dice: &mut Dice) -> SchedulerConfig {
         groups,
         prefix_cache: dice.chance(80).then(|| HashKey([dice.next() as u8; 16])),
         speculation,
+        max_scored_rows: if dice.chance(50) { dice.between(1, 4) } else { 128 },
     }
 }
 
@@ -179,7 +182,15 @@ impl Arrivals {
             }
         };
         let num_stops = if dice.chance(30) { 1 } else { 0 };
+        let (prompt_scores, pooling) = match dice.between(0, 19) {
+            0..=2 => (Some(dice.between(0, 3) as u8), None),
+            3 => (None, Some(Pooling::Last)),
+            4 => (None, Some(Pooling::Mean)),
+            _ => (None, None),
+        };
         NewSequence {
+            prompt_scores,
+            pooling,
             sampling,
             stop_token_ids: tokens(dice, num_stops, self.vocab_size).into(),
             tenant: TenantId(dice.between(1, self.num_tenants) as u64),

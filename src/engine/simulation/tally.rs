@@ -27,6 +27,11 @@ pub(super) struct Tally {
     /// Places that windows had left behind, summed over sequences and steps.
     pub(super) dropped_places: usize,
     pub(super) evictions: usize,
+    /// Prompt tokens that were scored.
+    pub(super) scores: usize,
+    pub(super) embeddings: usize,
+    /// Scored or averaged prompts that lost their blocks half way.
+    pub(super) interrupted_readouts: usize,
     /// Most steps of a run in thousandths of the tokens that it had to compute and generate.
     pub(super) max_steps_per_work: usize,
 }
@@ -43,7 +48,7 @@ impl Tally {
         }
         sum!(refused turned_away finished failed aborted_queued aborted_preempted aborted_parked aborted_running);
         sum!(steps prompt_tokens cached_tokens part_copies shared_blocks parked_steps preemptions yields needless_yields overdue);
-        sum!(drafts accepted_drafts dropped_places evictions);
+        sum!(drafts accepted_drafts dropped_places evictions scores embeddings interrupted_readouts);
         self.max_steps_per_work = self.max_steps_per_work.max(other.max_steps_per_work);
     }
 
@@ -60,6 +65,7 @@ impl Tally {
             cached_tokens 100_000  part_copies 10_000  shared_blocks 30_000  parked_steps 1_000
             preemptions 5_000  yields 2_000  overdue 300  evictions 100_000
             drafts 30_000  accepted_drafts 8_000  dropped_places 50_000
+            scores 50_000  embeddings 3_000  interrupted_readouts 100
         }
         assert!(self.needless_yields * 100 < self.yields, "{} needless yields", self.needless_yields);
     }

@@ -39,6 +39,14 @@ pub(super) enum Tamper {
     GroupsAreExchanged,
     /// The sampled tokens go to the wrong sequences.
     RowsAreMixedUp,
+    /// The scores go to the wrong tokens.
+    ScoresAreMixedUp,
+    /// Hidden states are taken from the row before.
+    RowBeforeIsPooled,
+    /// Scores are lost.
+    ScoresAreLost,
+    /// Scores come twice.
+    ScoresComeTwice,
     /// The random draw depends on the place in the batch.
     DrawDependsOnTheBatch,
     /// An invalid row gives a token all the same.
@@ -56,7 +64,7 @@ pub(super) enum Tamper {
 }
 
 impl Tamper {
-    pub(super) const ALL: [Self; 24] = [
+    pub(super) const ALL: [Self; 28] = [
         Self::AbortIsLost,
         Self::OneTokenTooMany,
         Self::OneSequenceTooMany,
@@ -74,6 +82,10 @@ impl Tamper {
         Self::CopyIsReversed,
         Self::GroupsAreExchanged,
         Self::RowsAreMixedUp,
+        Self::ScoresAreMixedUp,
+        Self::RowBeforeIsPooled,
+        Self::ScoresAreLost,
+        Self::ScoresComeTwice,
         Self::DrawDependsOnTheBatch,
         Self::NanIsIgnored,
         Self::FailureIsSwallowed,
@@ -117,6 +129,9 @@ impl Tamper {
             Self::RowBeforeIsSampled => {
                 batch.sample_rows.iter_mut().for_each(|row| *row = row.saturating_sub(1));
             }
+            Self::RowBeforeIsPooled => {
+                batch.hidden_rows.iter_mut().for_each(|row| *row = row.saturating_sub(1));
+            }
             Self::CopyIsLost => batch.block_copies.clear(),
             Self::CopyIsReversed => {
                 batch.block_copies.iter_mut().for_each(|copy| std::mem::swap(&mut copy.from, &mut copy.to));
@@ -131,8 +146,18 @@ impl Tamper {
 
     pub(super) fn spoil_events(self, events: &mut Vec<(SequenceId, TokenEvent)>, step: usize) {
         let is_token = |(_, event): &(SequenceId, TokenEvent)| matches!(event, TokenEvent::Token { .. });
+        let is_end = |(_, event): &(SequenceId, TokenEvent)| {
+            matches!(event, TokenEvent::Finished { .. } | TokenEvent::Failed { .. })
+        };
+        let is_score =
+            |(_, event): &(SequenceId, TokenEvent)| matches!(event, TokenEvent::PromptScores { .. });
         let token = events.iter().position(is_token);
-        let end = events.iter().position(|event| !is_token(event));
+        let end = events.iter().position(is_end);
+        match (self, events.iter().position(is_score)) {
+            (Self::ScoresAreLost, Some(index)) => drop(events.remove(index)),
+            (Self::ScoresComeTwice, Some(index)) => events.insert(index, events[index].clone()),
+            _ => {}
+        }
         match (self, token, end) {
             (Self::TokenIsLost, Some(index), _) if step % 7 == 3 => drop(events.remove(index)),
             (Self::TokenComesTwice, Some(index), _) if step % 7 == 3 => {

@@ -4,7 +4,7 @@ use super::contents::{self, Name};
 use super::ledger::Waiting;
 use super::oracle::Expected;
 use super::scenario::Fate;
-use crate::engine::{DraftCounts, FinishReason, NewSequence, SequenceError, SequenceId};
+use crate::engine::{DraftCounts, FinishReason, NewSequence, Pooling, SequenceError, SequenceId};
 
 #[derive(Debug)]
 pub(super) struct Tracked {
@@ -19,6 +19,10 @@ pub(super) struct Tracked {
     pub(super) was_preempted: bool,
     /// What came out.
     pub(super) tokens: Vec<u32>,
+    pub(super) num_scores: usize,
+    /// Rows of its prompt that were scored or summed.
+    pub(super) num_read: usize,
+    pub(super) has_embedding: bool,
     pub(super) drafts: DraftCounts,
     /// Names of the beginnings of prompt and expected output.
     pub(super) names: Vec<Name>,
@@ -39,6 +43,9 @@ impl Tracked {
             was_announced: false,
             was_preempted: false,
             tokens: Vec::new(),
+            num_scores: 0,
+            num_read: 0,
+            has_embedding: false,
             drafts: DraftCounts::default(),
             disturbed: None,
         }
@@ -46,6 +53,11 @@ impl Tracked {
 
     pub(super) fn waiting(&self, id: SequenceId) -> Waiting {
         Waiting { id, tenant: self.sequence.tenant, priority: self.sequence.priority }
+    }
+
+    /// Whether all rows of its prompt are to be computed, whatever the prefix cache has.
+    pub(super) fn wants_all_rows(&self) -> bool {
+        self.sequence.prompt_scores.is_some() || self.sequence.pooling == Some(Pooling::Mean)
     }
 
     /// The tokens that the next rows must give, a token that stops it last.

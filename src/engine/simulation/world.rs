@@ -14,9 +14,10 @@ use super::tracked::Tracked;
 use crate::engine::sequence::Stage;
 use crate::engine::{
     AdmissionError, BatchBuilder, FakeRunner, Scheduler, SequenceError, SequenceId, StepOutcome, StepPlan,
+    StepResults,
 };
-use crate::model::{ForwardBatch, Runner};
-use crate::sampling::{Row, SampleError, SampledToken, Sampler};
+use crate::model::{ForwardBatch, ForwardOutput, Runner};
+use crate::sampling::{Row, SampleError, SampledToken, Sampler, TokenLogprobs};
 
 pub(super) struct World {
     pub(super) scenario: Scenario,
@@ -44,8 +45,7 @@ pub(super) fn run(scenario: &Scenario, tamper: Option<Tamper>) -> Result<Tally, 
     let mut world = World::new(scenario.clone(), tamper);
     let mut arrivals: Vec<(SequenceId, Arrival)> =
         (0..).map(SequenceId).zip(scenario.arrivals.clone()).collect();
-    let work: usize =
-        scenario.arrivals.iter().map(|a| a.sequence.prompt.len() + a.sequence.max_new_tokens as usize).sum();
+    let work: usize = scenario.arrivals.iter().map(|arrival| arrival.sequence.max_tokens()).sum();
     let last_arrival = scenario.arrivals.last().map_or(0, |arrival| arrival.step);
     while !arrivals.is_empty() || world.scheduler.has_work() || !world.open.is_empty() {
         let step = world.step;
@@ -113,7 +113,8 @@ impl World {
         if self.has(Tamper::OneTokenTooLong) {
             handed_over.max_new_tokens += 1;
         }
-        let num_tokens = sequence.prompt.len() + sequence.max_new_tokens as usize - 1;
+        // The last generated token is not fed back; who pools has none.
+        let num_tokens = sequence.max_tokens() - usize::from(sequence.pooling.is_none());
         let needed = self.most_held(num_tokens);
         let num_blocks = self.scenario.engine.capacity.num_blocks as usize;
         match self.scheduler.add(id, handed_over) {
@@ -231,11 +232,13 @@ impl World {
     }
 
     fn compute(&mut self, plan: &StepPlan, batch: &ForwardBatch) -> Result<StepOutcome, String> {
-        let logits = self.runner.forward(batch).map_err(|error| error.to_string())?;
+        let ForwardOutput { logits, hidden } =
+            self.runner.forward(batch).map_err(|error| error.to_string())?;
         self.check_contents(plan, batch)?;
-        ensure!(logits.num_rows() == plan.num_samples(), "{} rows of logits came", logits.num_rows());
+        ensure!(logits.num_rows() == plan.num_logits(), "{} rows of logits came", logits.num_rows());
+        ensure!(hidden.num_rows() == plan.num_hidden(), "{} hidden states came", hidden.num_rows());
         let hit = |(step, _): &&(usize, usize)| *step == self.step;
-        let num_rows = plan.num_samples();
+        let num_rows = plan.num_logits();
         let nan_rows: BTreeSet<usize> = self
             .scenario
             .nan_steps
@@ -243,19 +246,30 @@ impl World {
             .filter(hit)
             .filter_map(|(_, row)| row.checked_rem(num_rows))
             .collect();
+        let row_of_logits = |row: usize| {
+            let mut logits = logits.row(row).to_vec();
+            if nan_rows.contains(&row) {
+                logits[row % self.scenario.vocab_size] = f32::NAN;
+            }
+            logits
+        };
         let mut sampled: Vec<Result<SampledToken, SampleError>> = Vec::new();
-        for part in plan.sampling() {
+        let mut scores: Vec<Result<TokenLogprobs, SampleError>> = Vec::new();
+        for part in &plan.scheduled {
             let sequence = self.scheduler.scheduled(part);
-            let first_row = sampled.len();
+            let first_row = sampled.len() + scores.len();
+            for position in part.score_positions() {
+                let logits = row_of_logits(sampled.len() + scores.len());
+                let num_top = sequence.prompt_scores().ok_or("scores that nobody wants")?;
+                scores.push(self.sampler.score(&logits, sequence.token(position), num_top));
+            }
+            let first_sample = sampled.len() + scores.len();
             for mut position in part.sample_positions() {
-                let row = sampled.len();
+                let row = sampled.len() + scores.len();
                 if self.has(Tamper::DrawDependsOnTheBatch) {
                     position += row;
                 }
-                let mut logits = logits.row(row).to_vec();
-                if nan_rows.contains(&row) {
-                    logits[row % self.scenario.vocab_size] = f32::NAN;
-                }
+                let logits = row_of_logits(row);
                 let result = self.sampler.sample(&Row::new(&logits, sequence.sampling(), position as u64));
                 let is_invalid = nan_rows.contains(&row);
                 ensure!(result.is_err() == is_invalid, "{:?} got {result:?}", part.id);
@@ -265,17 +279,23 @@ impl World {
             }
             let drafts = sequence.drafts.clone();
             let Some(tracked) = self.open.get_mut(&part.id) else { continue };
-            let num_telling = tracked.num_telling(&drafts);
-            if let Some(row) = (0..num_telling).find(|row| nan_rows.contains(&(first_row + row))) {
+            tracked.num_read += part.num_scores + part.num_hidden;
+            let num_telling = if part.num_samples == 0 { 0 } else { tracked.num_telling(&drafts) };
+            if nan_rows.range(first_row..first_sample).next().is_some() {
+                tracked.disturbed = Some((SequenceError::InvalidLogits, tracked.tokens.len()));
+            } else if let Some(row) = (0..num_telling).find(|row| nan_rows.contains(&(first_sample + row))) {
                 tracked.disturbed = Some((SequenceError::InvalidLogits, tracked.tokens.len() + row));
             }
         }
         if self.has(Tamper::RowsAreMixedUp) {
             sampled.reverse();
         }
+        if self.has(Tamper::ScoresAreMixedUp) {
+            scores.reverse();
+        }
         let counts = self.expected_counts(plan);
         let distrusted = self.blocks_of_the_disturbed(plan);
-        let outcome = self.scheduler.commit(plan, sampled);
+        let outcome = self.scheduler.commit(plan, StepResults { sampled, scores, hidden });
         distrusted.into_iter().for_each(|block| self.spoil(block, 0));
         counts.check(&outcome)?;
         Ok(outcome)

@@ -72,6 +72,14 @@ impl HostBuffer {
         &self.data[..num_rows * self.width]
     }
 
+    /// Appends some of these rows to `out`.
+    fn append_rows(&self, rows: &[u32], out: &mut Vec<f32>) {
+        for &row in rows {
+            let start = row as usize * self.width;
+            out.extend_from_slice(&self.data[start..start + self.width]);
+        }
+    }
+
     /// The first `num_rows` rows, to be written; grows if this step is the largest so far.
     fn rows_mut(&mut self, num_rows: usize) -> &mut [f32] {
         let len = num_rows * self.width;
@@ -317,12 +325,15 @@ impl Backend for CpuBackend {
 
     fn head(&mut self, vocabulary: &Vocabulary, x: &HostBuffer) -> Result<Vec<f32>, ModelError> {
         self.sampled.clear();
-        for &row in &self.step.sample_rows {
-            let start = row as usize * x.width;
-            self.sampled.extend_from_slice(&x.data[start..start + x.width]);
-        }
+        x.append_rows(&self.step.sample_rows, &mut self.sampled);
         let mut logits = vec![0.0; self.step.sample_rows.len() * vocabulary.head.out_features()];
         run("head", cpu::linear(&self.ctx, &self.sampled, &vocabulary.head, &mut logits))?;
         Ok(logits)
+    }
+
+    fn hidden_rows(&mut self, x: &HostBuffer) -> Result<Vec<f32>, ModelError> {
+        let mut hidden = Vec::with_capacity(self.step.hidden_rows.len() * x.width);
+        x.append_rows(&self.step.hidden_rows, &mut hidden);
+        Ok(hidden)
     }
 }

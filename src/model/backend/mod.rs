@@ -4,7 +4,7 @@
 //! types: an f32 vector, a candle tensor, device memory. A step's integers are handed over once,
 //! by [`Backend::begin_step`]; after that every operation works on the rows of that step in
 //! buffers made once at load, so that a device can keep them resident and replay the step. Only
-//! the logits of the sampled rows come back.
+//! the logits of the sampled rows come back, and the hidden states that are asked for.
 
 mod cpu;
 mod reference;
@@ -166,6 +166,9 @@ pub(super) trait Backend: Send {
 
     /// The logits of the sampled rows of `x`, `[sample_rows, vocab]`.
     fn head(&mut self, vocabulary: &Self::Vocabulary, x: &Self::Buffer) -> Result<Vec<f32>, ModelError>;
+
+    /// The rows of `x` whose hidden states the step asks for, `[hidden_rows, hidden]`.
+    fn hidden_rows(&mut self, x: &Self::Buffer) -> Result<Vec<f32>, ModelError>;
 }
 
 /// The norms of query and key heads, `[head_dim]` each.

@@ -27,6 +27,7 @@ struct Step {
     token_ids: Tensor,
     positions: Tensor,
     sample_rows: Tensor,
+    hidden_rows: Tensor,
     query_start: Vec<u32>,
     context_lens: Vec<u32>,
     kv: Vec<GroupStep>,
@@ -172,6 +173,7 @@ impl Backend for ReferenceBackend {
             token_ids: tensor(&batch.token_ids)?,
             positions: tensor(&batch.positions)?,
             sample_rows: tensor(&batch.sample_rows)?,
+            hidden_rows: tensor(&batch.hidden_rows)?,
             query_start: batch.query_start.clone(),
             context_lens: batch.context_lens.clone(),
             kv: kv.collect::<Result<_, ModelError>>()?,
@@ -272,6 +274,11 @@ impl Backend for ReferenceBackend {
             rows.matmul(&vocabulary.head.t()?)?.flatten_all()?.to_vec1()
         };
         run("head", logits())
+    }
+
+    fn hidden_rows(&mut self, x: &TensorBuffer) -> Result<Vec<f32>, ModelError> {
+        let rows = || x.get().index_select(&self.step().hidden_rows, 0)?.flatten_all()?.to_vec1();
+        run("hidden_rows", rows())
     }
 }
 

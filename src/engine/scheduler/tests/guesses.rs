@@ -10,7 +10,7 @@ fn guessing(max_num_batched_tokens: usize) -> Scheduler {
 
 /// Commits a step with these tokens.
 fn commit(scheduler: &mut Scheduler, plan: &StepPlan, tokens: &[u32]) -> StepOutcome {
-    scheduler.commit(plan, tokens.iter().map(|&token_id| Ok(token_id.into())).collect())
+    scheduler.commit(plan, tokens.iter().map(|&token_id| Ok(token_id.into())).collect::<Vec<_>>())
 }
 
 /// A scheduler whose sequence has computed `[1, 2, 3, 4, 5, 1]` and got a 2.
