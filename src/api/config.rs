@@ -22,6 +22,8 @@ pub struct ServerConfig {
     pub protect_metrics: bool,
     /// Refuse a request that names a parameter which would otherwise be ignored with a warning.
     pub strict_params: bool,
+    /// Variables that a request may set for the chat template in `chat_template_kwargs`.
+    pub template_kwargs: Vec<String>,
     /// Whether a request may ask to go before others, with `service_tier` `priority` or a `priority` below 0; without it
     /// such a wish is ignored with a warning. Any request may let others go first.
     pub allow_priority: bool,
@@ -79,6 +81,9 @@ impl Default for ServerConfig {
             api_key_file: None,
             protect_metrics: false,
             strict_params: false,
+            template_kwargs: ["enable_thinking", "thinking", "reasoning_effort", "preserve_thinking"]
+                .map(str::to_owned)
+                .to_vec(),
             allow_priority: false,
             share_prefix_cache: false,
             unready_when_full: false,

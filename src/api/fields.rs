@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::error::ApiError;
+use super::error::{ApiError, shown};
 use super::limits::Limit;
 
 /// The members of a JSON object that have not been read yet; `null` is the same as absent.
@@ -32,6 +32,11 @@ impl Fields {
         self.members.shift_remove(name).filter(|value| !value.is_null())
     }
 
+    /// Whether a member is there and not null.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.members.get(name).is_some_and(|value| !value.is_null())
+    }
+
     /// Path of a member.
     pub(super) fn path(&self, name: &str) -> String {
         format!("{}{name}", self.prefix)
@@ -53,21 +58,55 @@ impl Fields {
         limit.check_number(number).map(Some)
     }
 
-    /// Holds a number to its bounds and leaves it in its place.
-    pub(super) fn check_number(&self, limit: &Limit) -> Result<(), ApiError> {
-        let Some(value) = self.members.get(limit.path).filter(|value| !value.is_null()) else {
-            return Ok(());
-        };
-        let number = value.as_f64().ok_or_else(|| ApiError::invalid_type(limit.path, "a number", value))?;
-        limit.check_number(number).map(drop)
-    }
-
     /// Takes a whole number within its bounds; `3.0` is one, as JSON Schema has it.
     pub(super) fn integer(&mut self, limit: &Limit) -> Result<Option<i64>, ApiError> {
         let Some(value) = self.take(limit.path) else { return Ok(None) };
         let integer =
             whole(&value).ok_or_else(|| ApiError::invalid_type(limit.path, "an integer", &value))?;
         limit.check_integer(integer).map(Some)
+    }
+
+    /// Takes a list of an allowed length.
+    pub(super) fn list(&mut self, name: &str, limit: &Limit) -> Result<Option<Vec<Value>>, ApiError> {
+        match self.take(name) {
+            None => Ok(None),
+            Some(Value::Array(list)) => limit.check_items(&self.path(name), list).map(Some),
+            Some(other) => Err(ApiError::invalid_type(&self.path(name), "a list", &other)),
+        }
+    }
+
+    /// Takes a list of token ids of an allowed length.
+    pub(super) fn token_ids(&mut self, name: &str, limit: &Limit) -> Result<Option<Vec<u32>>, ApiError> {
+        let at = self.path(name);
+        let Some(list) = self.list(name, limit)? else { return Ok(None) };
+        list.iter()
+            .enumerate()
+            .map(|(i, value)| token_id(&format!("{at}[{i}]"), value))
+            .collect::<Result<_, _>>()
+            .map(Some)
+    }
+
+    /// Takes an object.
+    pub(super) fn object(&mut self, name: &str) -> Result<Option<Self>, ApiError> {
+        let Some(value) = self.take(name) else { return Ok(None) };
+        Self::of_object(&self.path(name), value).map(Some)
+    }
+
+    /// Takes an object, its members unread.
+    pub(super) fn members(&mut self, name: &str) -> Result<Option<Map<String, Value>>, ApiError> {
+        match self.take(name) {
+            None => Ok(None),
+            Some(Value::Object(members)) => Ok(Some(members)),
+            Some(other) => Err(ApiError::invalid_type(&self.path(name), "an object", &other)),
+        }
+    }
+
+    /// Takes a whole number within its bounds, that stands inside an object.
+    pub(super) fn integer_at(&mut self, name: &str, limit: &Limit) -> Result<Option<i64>, ApiError> {
+        let Some(value) = self.take(name) else { return Ok(None) };
+        let at = self.path(name);
+        let integer = whole(&value).ok_or_else(|| ApiError::invalid_type(&at, "an integer", &value))?;
+        limit.check_integer_at(&at, integer).map(Some)
     }
 
     /// Takes a string of an allowed length.
@@ -92,6 +131,13 @@ pub(super) fn string_at(at: &str, value: Value, limit: &Limit) -> Result<String,
         Value::String(text) => limit.check_text(at, text),
         other => Err(ApiError::invalid_type(at, "a string", &other)),
     }
+}
+
+/// The token id at `at`; whether the vocabulary has it is for the model to say.
+pub(super) fn token_id(at: &str, value: &Value) -> Result<u32, ApiError> {
+    let id = whole(value).ok_or_else(|| ApiError::invalid_type(at, "a token id", value))?;
+    let message = || format!("'{at}' must be a token id, but it is {}.", shown(&id.to_string()));
+    u32::try_from(id).map_err(|_| ApiError::invalid_value(at, message()))
 }
 
 /// The value of a number without a fraction.

@@ -93,6 +93,43 @@ pub(super) const MAX_COMPLETION_TOKENS: Limit = integer("max_completion_tokens",
 pub(super) const MAX_TOKENS: Limit = integer("max_tokens", 1, i32::MAX as i64);
 pub(super) const FREQUENCY_PENALTY: Limit = number("frequency_penalty", -2.0, 2.0);
 pub(super) const PRESENCE_PENALTY: Limit = number("presence_penalty", -2.0, 2.0);
+pub(super) const MIN_P: Limit = number("min_p", 0.0, 1.0);
+/// 1 changes nothing; vLLM and its cousins take any positive number.
+pub(super) const REPETITION_PENALTY: Limit = number("repetition_penalty", 0.01, 100.0);
+/// OpenAI's bound on a bias, and far more entries than it takes.
+pub(super) const LOGIT_BIAS: Limit = items("logit_bias", 0, 1024);
+pub(super) const LOGIT_BIAS_VALUE: Limit = number("logit_bias.*", -100.0, 100.0);
+pub(super) const TOP_LOGPROBS: Limit = integer("top_logprobs", 0, 20);
+pub(super) const PROMPT_LOGPROBS: Limit = integer("prompt_logprobs", 0, 20);
+pub(super) const MIN_TOKENS: Limit = integer("min_tokens", 0, i32::MAX as i64);
+pub(super) const STOP_TOKEN_IDS: Limit = items("stop_token_ids", 0, 128);
+pub(super) const ALLOWED_TOKEN_IDS: Limit = items("allowed_token_ids", 1, 1 << 16);
+pub(super) const BAD_WORDS: Limit = items("bad_words", 0, 128);
+pub(super) const BAD_WORD: Limit = bytes("bad_words[]", 1, 256);
+pub(super) const TRUNCATE_PROMPT_TOKENS: Limit = integer("truncate_prompt_tokens", -1, i32::MAX as i64);
+pub(super) const THINKING_TOKEN_BUDGET: Limit = integer("thinking_token_budget", 0, i32::MAX as i64);
+pub(super) const BEST_OF: Limit = integer("best_of", 1, 128);
+pub(super) const PREDICTION: Limit = bytes("prediction.content", 0, 2 << 20);
+/// OpenAI's bound.
+pub(super) const TOOLS: Limit = items("tools", 0, 128);
+pub(super) const TOOL_NAME: Limit = bytes("tools[].function.name", 1, 64);
+pub(super) const TOOL_DESCRIPTION: Limit = bytes("tools[].function.description", 0, 16 << 10);
+pub(super) const TOOL_CALLS: Limit = items("messages[].tool_calls", 0, 128);
+pub(super) const TOOL_CALL_ID: Limit = bytes("messages[].tool_call_id", 1, 256);
+pub(super) const ARGUMENTS: Limit = bytes("messages[].tool_calls[].function.arguments", 0, 1 << 20);
+pub(super) const MESSAGE_NAME: Limit = bytes("messages[].name", 1, 256);
+pub(super) const REASONING: Limit = bytes("messages[].reasoning_content", 0, 2 << 20);
+pub(super) const TEMPLATE_KWARG: Limit = bytes("chat_template_kwargs.*", 0, 256);
+pub(super) const LABEL: Limit = chars("user", 0, 512);
+/// OpenAI's bounds.
+pub(super) const METADATA: Limit = items("metadata", 0, 16);
+pub(super) const METADATA_KEY: Limit = chars("metadata.*", 1, 64);
+pub(super) const METADATA_VALUE: Limit = chars("metadata.*", 0, 512);
+pub(super) const SCHEMA_NAME: Limit = bytes("response_format.json_schema.name", 1, 64);
+pub(super) const REGEX: Limit = bytes("structured_outputs.regex", 1, 64 << 10);
+pub(super) const GRAMMAR: Limit = bytes("structured_outputs.grammar", 1, 256 << 10);
+pub(super) const CHOICES: Limit = items("structured_outputs.choice", 1, 4096);
+pub(super) const CHOICE: Limit = bytes("structured_outputs.choice[]", 1, 4096);
 /// A smaller number goes first, as in vLLM.
 pub(super) const PRIORITY: Limit = integer("priority", -100, 100);
 /// vLLM refuses an empty one too.
@@ -118,6 +155,35 @@ pub const CHAT_COMPLETIONS: &[Limit] = &[
     MAX_TOKENS,
     FREQUENCY_PENALTY,
     PRESENCE_PENALTY,
+    MIN_P,
+    REPETITION_PENALTY,
+    LOGIT_BIAS,
+    TOP_LOGPROBS,
+    PROMPT_LOGPROBS,
+    MIN_TOKENS,
+    STOP_TOKEN_IDS,
+    ALLOWED_TOKEN_IDS,
+    BAD_WORDS,
+    BAD_WORD,
+    TRUNCATE_PROMPT_TOKENS,
+    THINKING_TOKEN_BUDGET,
+    PREDICTION,
+    TOOLS,
+    TOOL_NAME,
+    TOOL_DESCRIPTION,
+    TOOL_CALLS,
+    TOOL_CALL_ID,
+    ARGUMENTS,
+    MESSAGE_NAME,
+    REASONING,
+    TEMPLATE_KWARG,
+    METADATA,
+    METADATA_VALUE,
+    SCHEMA_NAME,
+    REGEX,
+    GRAMMAR,
+    CHOICES,
+    CHOICE,
     PRIORITY,
     CACHE_SALT,
     PROMPT_CACHE_KEY,
@@ -126,26 +192,42 @@ pub const CHAT_COMPLETIONS: &[Limit] = &[
 impl Limit {
     /// Passes a number that is within the bounds.
     pub(super) fn check_number(&self, value: f64) -> Result<f64, ApiError> {
+        self.check_number_at(self.path, value)
+    }
+
+    /// Passes a number that is within the bounds; `at` is where it stands.
+    pub(super) fn check_number_at(&self, at: &str, value: f64) -> Result<f64, ApiError> {
         let Bound::Number { min, max } = self.bound else { panic!("{} is not a number", self.path) };
-        if (min..=max).contains(&value) { Ok(value) } else { Err(self.outside(self.path, min, max, value)) }
+        if (min..=max).contains(&value) { Ok(value) } else { Err(self.outside(at, min, max, value)) }
     }
 
     /// Passes a whole number that is within the bounds; `value` is wide enough for all that JSON gives.
     pub(super) fn check_integer(&self, value: i128) -> Result<i64, ApiError> {
+        self.check_integer_at(self.path, value)
+    }
+
+    /// Passes a whole number that is within the bounds; `at` is where it stands.
+    pub(super) fn check_integer_at(&self, at: &str, value: i128) -> Result<i64, ApiError> {
         let Bound::Integer { min, max } = self.bound else { panic!("{} is not an integer", self.path) };
         i64::try_from(value)
             .ok()
             .filter(|value| (min..=max).contains(value))
-            .ok_or_else(|| self.outside(self.path, min, max, value))
+            .ok_or_else(|| self.outside(at, min, max, value))
     }
 
     /// Passes a list of an allowed length; `at` is where it stands.
     pub(super) fn check_items<T>(&self, at: &str, list: Vec<T>) -> Result<Vec<T>, ApiError> {
+        self.check_count(at, list.len())?;
+        Ok(list)
+    }
+
+    /// Passes an object of an allowed number of members; `at` is where it stands.
+    pub(super) fn check_count(&self, at: &str, count: usize) -> Result<(), ApiError> {
         let Bound::Items { min, max } = self.bound else { panic!("{} is not a list", self.path) };
-        if (min..=max).contains(&list.len()) {
-            return Ok(list);
+        if (min..=max).contains(&count) {
+            return Ok(());
         }
-        let message = format!("'{at}' must have {min} to {max} items, but it has {}.", list.len());
+        let message = format!("'{at}' must have {min} to {max} items, but it has {count}.");
         Err(ApiError::invalid_value(at, message))
     }
 

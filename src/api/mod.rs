@@ -5,6 +5,7 @@
 //! carry stands in [`limits`] and `params`; every failure leaves as an `ApiError`.
 
 mod access_log;
+mod answer;
 mod auth;
 mod cache_salt;
 mod chat;
@@ -19,6 +20,7 @@ mod metrics;
 mod models;
 mod params;
 mod priority;
+mod request;
 mod request_id;
 mod router;
 mod server;

@@ -78,16 +78,8 @@ fn is_false(value: &Value) -> bool {
     value == &Value::Bool(false)
 }
 
-fn is_true(value: &Value) -> bool {
-    value == &Value::Bool(true)
-}
-
 fn is_bool(value: &Value) -> bool {
     value.is_boolean()
-}
-
-fn is_zero(value: &Value) -> bool {
-    value.as_f64() == Some(0.0)
 }
 
 fn is_one(value: &Value) -> bool {
@@ -107,107 +99,84 @@ fn is_one_of(value: &Value, texts: &[&str]) -> bool {
     value.as_str().is_some_and(|text| texts.contains(&text))
 }
 
-const NO_PENALTIES: &str = "penalties are not implemented";
-const NO_LOGPROBS: &str = "log probabilities are not implemented";
-const NO_TOOLS: &str = "tool calling is not implemented";
-const NO_CONSTRAINTS: &str = "structured output is not implemented";
 const NO_TEXT_ONLY: &str = "the model takes and gives text only";
 const NO_CACHE_CONTROL: &str = "requests do not choose what is cached, nor for how long";
-const NO_REASONING: &str = "the reasoning of the model cannot be controlled";
-const NO_STOP_CONTROL: &str = "the end of the output cannot be controlled in this way";
-const NO_TEMPLATE_CONTROL: &str = "the chat template is the model's own and takes no arguments";
-const NO_TOKENS: &str = "token ids are not given out";
+const NO_TEMPLATE_CONTROL: &str = "the chat template is the model's own";
+const NO_BACKENDS: &str = "there is one way of holding an output to a form";
+const NOT_SHOWN: &str = "the chat template does not show it";
 
 /// Parameters of `POST /v1/chat/completions` that are not honoured: OpenAI's, then vLLM's.
 pub(super) const CHAT_COMPLETIONS: &[Policy] = &[
-    ignore("frequency_penalty", is_zero, NO_PENALTIES),
-    ignore("presence_penalty", is_zero, NO_PENALTIES),
-    refuse("logit_bias", is_empty, "a bias on tokens is not implemented"),
-    refuse("logprobs", is_false, NO_LOGPROBS),
-    refuse("top_logprobs", is_zero, NO_LOGPROBS),
-    refuse("response_format", |value| value["type"] == "text", NO_CONSTRAINTS),
-    refuse("tools", is_empty, NO_TOOLS),
-    refuse("tool_choice", |value| is_one_of(value, &["none", "auto"]), NO_TOOLS),
-    ignore("parallel_tool_calls", is_bool, NO_TOOLS),
-    refuse("functions", is_empty, NO_TOOLS),
-    refuse("function_call", |value| is_one_of(value, &["none", "auto"]), NO_TOOLS),
-    ignore("reasoning_effort", |value| is_one_of(value, &["none"]), NO_REASONING),
     ignore("verbosity", |value| is_one_of(value, &["medium"]), "the model knows no verbosity"),
-    ignore("user", any, "labels are not kept"),
-    ignore("safety_identifier", any, "labels are not kept"),
-    ignore("metadata", any, "labels are not kept"),
-    ignore("store", is_false, "answers are not stored"),
+    ignore("store", is_false, "chat completions are not stored"),
     ignore("prompt_cache_retention", never, NO_CACHE_CONTROL),
     ignore("prompt_cache_options", is_empty, NO_CACHE_CONTROL),
     refuse("modalities", |value| value == &serde_json::json!(["text"]), NO_TEXT_ONLY),
     refuse("audio", never, NO_TEXT_ONLY),
     refuse("web_search_options", never, "the server does not search the web"),
-    ignore("prediction", never, "predicted output is not used"),
     ignore("moderation", never, "answers are not moderated"),
     refuse("best_of", is_one, "only 'n' choices are made"),
     refuse("use_beam_search", is_false, "beam search is not implemented"),
-    ignore("length_penalty", is_one, NO_PENALTIES),
-    ignore("min_p", is_zero, "this filter is not implemented"),
-    ignore("repetition_penalty", is_one, NO_PENALTIES),
-    refuse("min_tokens", is_zero, NO_STOP_CONTROL),
-    refuse("ignore_eos", is_false, NO_STOP_CONTROL),
-    refuse("stop_token_ids", is_empty, NO_STOP_CONTROL),
-    refuse("include_stop_str_in_output", is_false, NO_STOP_CONTROL),
-    refuse("skip_special_tokens", is_true, "special tokens are never shown"),
-    ignore("spaces_between_special_tokens", is_bool, "special tokens are never shown"),
-    refuse("bad_words", is_empty, "banning words is not implemented"),
-    refuse("allowed_token_ids", is_empty, "a choice of allowed tokens is not implemented"),
-    refuse("truncate_prompt_tokens", never, "prompts are never truncated"),
-    refuse("prompt_logprobs", never, NO_LOGPROBS),
-    refuse("echo", is_false, "the prompt is not repeated"),
-    refuse("add_generation_prompt", is_true, NO_TEMPLATE_CONTROL),
-    refuse("continue_final_message", is_false, NO_TEMPLATE_CONTROL),
-    refuse("add_special_tokens", is_false, NO_TEMPLATE_CONTROL),
+    ignore("length_penalty", is_one, "beam search is not implemented"),
+    ignore("spaces_between_special_tokens", is_bool, "tokens are shown as they are"),
     refuse("documents", is_empty, NO_TEMPLATE_CONTROL),
     refuse("chat_template", never, NO_TEMPLATE_CONTROL),
-    ignore("chat_template_kwargs", is_empty, NO_TEMPLATE_CONTROL),
-    refuse("structured_outputs", is_empty, NO_CONSTRAINTS),
-    refuse("guided_json", never, NO_CONSTRAINTS),
-    refuse("guided_regex", never, NO_CONSTRAINTS),
-    refuse("guided_choice", is_empty, NO_CONSTRAINTS),
-    refuse("guided_grammar", never, NO_CONSTRAINTS),
-    refuse("structural_tag", never, NO_CONSTRAINTS),
-    ignore("guided_decoding_backend", any, NO_CONSTRAINTS),
-    ignore("guided_whitespace_pattern", any, NO_CONSTRAINTS),
-    ignore("include_reasoning", is_bool, NO_REASONING),
-    ignore("enable_thinking", is_false, NO_REASONING),
-    ignore("thinking_token_budget", never, NO_REASONING),
+    refuse("structural_tag", never, "only tools have structural tags"),
+    ignore("guided_decoding_backend", any, NO_BACKENDS),
+    ignore("guided_whitespace_pattern", any, NO_BACKENDS),
     ignore("request_id", never, "send it as the header 'x-request-id'"),
-    ignore("return_tokens_as_token_ids", is_false, NO_TOKENS),
-    refuse("return_token_ids", is_false, NO_TOKENS),
     ignore("mm_processor_kwargs", is_empty, NO_TEXT_ONLY),
     ignore("kv_transfer_params", is_empty, "prefill and decode happen in one place"),
     ignore("vllm_xargs", is_empty, "they are another server's"),
 ];
 
 /// Members of `stream_options` that are not honoured.
-pub(super) const STREAM_OPTIONS: &[Policy] = &[
-    ignore("include_obfuscation", is_false, "chunks are not padded"),
-    ignore("continuous_usage_stats", is_false, "usage comes once, at the end"),
-];
+pub(super) const STREAM_OPTIONS: &[Policy] =
+    &[ignore("include_obfuscation", is_false, "chunks are not padded")];
 
 /// Members of a message that are not honoured.
 pub(super) const MESSAGE: &[Policy] = &[
-    refuse("tool_calls", is_empty, NO_TOOLS),
-    refuse("function_call", never, NO_TOOLS),
-    ignore("tool_call_id", never, "the chat template does not show it"),
-    ignore("name", never, "the chat template does not show it"),
-    ignore("refusal", is_empty, "the chat template does not show it"),
-    ignore("annotations", is_empty, "the chat template does not show it"),
+    refuse("tool_calls", is_empty, "only an assistant calls tools"),
+    refuse("function_call", never, "only an assistant calls tools"),
+    ignore("tool_call_id", never, NOT_SHOWN),
+    ignore("refusal", is_empty, NOT_SHOWN),
+    ignore("annotations", is_empty, NOT_SHOWN),
     refuse("audio", never, NO_TEXT_ONLY),
-    ignore("reasoning", is_empty, "earlier reasoning is not shown to the model"),
-    ignore("reasoning_content", is_empty, "earlier reasoning is not shown to the model"),
+    ignore("reasoning", is_empty, NOT_SHOWN),
+    ignore("reasoning_content", is_empty, NOT_SHOWN),
 ];
 
 /// Members of a part of a message's content that are not honoured.
 pub(super) const CONTENT_PART: &[Policy] = &[
     ignore("cache_control", never, NO_CACHE_CONTROL),
     ignore("prompt_cache_breakpoint", never, NO_CACHE_CONTROL),
+    ignore("annotations", is_empty, NOT_SHOWN),
+    ignore("logprobs", is_empty, NOT_SHOWN),
+];
+
+/// Members of a tool, beside its function, that are not honoured.
+pub(super) const TOOL: &[Policy] = &[ignore("cache_control", never, NO_CACHE_CONTROL)];
+
+/// Members of a function that are not honoured.
+pub(super) const FUNCTION: &[Policy] = &[];
+
+/// Members of a call that are not honoured; in answers calls are numbered, and clients send them back so.
+pub(super) const TOOL_CALL: &[Policy] = &[ignore("index", any, NOT_SHOWN)];
+
+/// Members of `response_format` that are not honoured.
+pub(super) const RESPONSE_FORMAT: &[Policy] =
+    &[ignore("json_schema", any, "it belongs to the type 'json_schema'")];
+
+/// Members of `response_format.json_schema` that are not honoured.
+pub(super) const JSON_SCHEMA: &[Policy] = &[];
+
+/// Members of `structured_outputs` that are not honoured.
+pub(super) const STRUCTURED_OUTPUTS: &[Policy] = &[
+    refuse("structural_tag", never, "only tools have structural tags"),
+    ignore("disable_any_whitespace", is_bool, NO_BACKENDS),
+    ignore("disable_additional_properties", is_false, "say so in the schema"),
+    ignore("disable_fallback", is_bool, NO_BACKENDS),
+    ignore("whitespace_pattern", never, NO_BACKENDS),
 ];
 
 /// Most parameters that one answer names as ignored.

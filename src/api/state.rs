@@ -8,6 +8,7 @@ use tokio::sync::watch;
 use super::auth::ApiKeys;
 use super::config::ServerConfig;
 use super::error::ApiError;
+use super::request::reasoning::ReasoningFacts;
 use crate::serving::Generator;
 use crate::telemetry::Metrics;
 
@@ -28,6 +29,16 @@ pub struct AppState {
     pub lifecycle: Lifecycle,
     /// Ids and times of answers.
     pub stamps: Box<dyn Stamps>,
+}
+
+impl AppState {
+    /// What a request may say about reasoning.
+    pub(super) fn reasoning_facts(&self) -> ReasoningFacts<'_> {
+        ReasoningFacts {
+            model_reasons: self.generator.text().format().reasoning_tags().is_some(),
+            allowed_kwargs: &self.config.template_kwargs,
+        }
+    }
 }
 
 /// The model as clients see it.

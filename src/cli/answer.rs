@@ -51,7 +51,14 @@ pub(super) async fn stream(
             () = &mut interrupted => return Ok(Answer { text, end: AnswerEnd::Interrupted }),
         };
         match delta.map(|delta| delta.kind) {
-            Some(DeltaKind::Started) => {}
+            // A terminal shows the answer; what led to it, and calls that nobody here can make, it does not.
+            Some(
+                DeltaKind::Started { .. }
+                | DeltaKind::Reasoning(_)
+                | DeltaKind::ToolCall { .. }
+                | DeltaKind::ToolArguments { .. }
+                | DeltaKind::Tokens,
+            ) => {}
             Some(DeltaKind::Text(piece)) => {
                 output.write_all(piece.as_bytes())?;
                 output.flush()?;
@@ -59,7 +66,7 @@ pub(super) async fn stream(
             }
             Some(DeltaKind::Finished { reason, .. }) => {
                 let end = match reason {
-                    OutputFinish::Stop => AnswerEnd::Stop,
+                    OutputFinish::Stop | OutputFinish::ToolCalls => AnswerEnd::Stop,
                     OutputFinish::Length => AnswerEnd::Length,
                 };
                 return Ok(Answer { text, end });

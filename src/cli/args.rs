@@ -100,7 +100,7 @@ impl SamplingArgs {
     /// What the flags name; the rest is the model's to decide.
     pub(super) fn options(&self) -> SamplingOptions {
         let Self { temperature, top_k, top_p, seed, .. } = *self;
-        SamplingOptions { temperature, top_p, top_k, seed }
+        SamplingOptions { temperature, top_p, top_k, seed, ..SamplingOptions::default() }
     }
 }
 

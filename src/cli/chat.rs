@@ -8,7 +8,9 @@ use tokio::runtime::Runtime;
 
 use super::ChatArgs;
 use super::answer::{self, AnswerEnd, Interrupt};
-use crate::serving::{ChatMessage, ChatPrompt, GenerateError, GenerateRequest, Generator, PromptInput};
+use crate::serving::{
+    ChatMessage, ChatPrompt, EndOptions, GenerateError, GenerateRequest, Generator, PromptInput,
+};
 
 const HELP: &str = "\
 /reset         forget the conversation
@@ -161,7 +163,7 @@ async fn reply(
 ) -> anyhow::Result<String> {
     let request = GenerateRequest {
         sampling: args.sampling.options(),
-        max_new_tokens: args.sampling.max_new_tokens,
+        end: EndOptions { max_new_tokens: args.sampling.max_new_tokens, ..EndOptions::default() },
         ..GenerateRequest::new(PromptInput::Chat(ChatPrompt::new(conversation.messages.clone())))
     };
     let mut output = std::io::stdout().lock();

@@ -9,7 +9,8 @@ use anyhow::{Context, bail};
 use super::answer::{self, Interrupt};
 use super::{GenerateArgs, SamplingArgs};
 use crate::serving::{
-    ChatMessage, ChatPrompt, GenerateRequest, GenerationDefaults, Generator, PromptInput, SamplingOptions,
+    ChatMessage, ChatPrompt, EndOptions, GenerateRequest, GenerationDefaults, Generator, PromptInput,
+    SamplingOptions,
 };
 
 /// Tokens generated where the caller names no number.
@@ -57,11 +58,14 @@ impl GenerateArgs {
             let message = ChatMessage::new("user", prompt);
             PromptInput::Chat(ChatPrompt::new(vec![message]))
         } else {
-            PromptInput::Text(prompt.to_owned())
+            PromptInput::text(prompt)
         };
         GenerateRequest {
             sampling,
-            max_new_tokens: Some(self.sampling.max_new_tokens.unwrap_or(DEFAULT_MAX_NEW_TOKENS)),
+            end: EndOptions {
+                max_new_tokens: Some(self.sampling.max_new_tokens.unwrap_or(DEFAULT_MAX_NEW_TOKENS)),
+                ..EndOptions::default()
+            },
             ..GenerateRequest::new(input)
         }
     }

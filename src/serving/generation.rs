@@ -3,65 +3,55 @@
 use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
 use std::pin::pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use crate::engine::TokenEvent;
 
-use super::stream::Choice;
-use super::{ChoiceUsage, DeltaKind, OutputDelta, OutputFinish, SequenceError};
+use super::choice::Choice;
+use super::{ChoiceOutput, DeltaKind, GenerationOutput, OutputDelta, SequenceError};
 
 /// A request that was admitted. Dropping it aborts all its choices and frees what they hold.
 #[derive(Debug)]
 pub struct Generation {
-    num_prompt_tokens: usize,
-    max_new_tokens: u32,
-    seed: u64,
+    facts: GenerationFacts,
     choices: Vec<Choice>,
     /// Where the next look for an event begins, so that no choice waits behind a busy one.
     turn: usize,
     ready: VecDeque<OutputDelta>,
 }
 
-/// One whole choice.
-#[derive(Debug, Clone, PartialEq)]
-pub struct ChoiceOutput {
-    /// Which choice.
-    pub choice: u32,
-    /// All of its text.
-    pub text: String,
-    /// Why it is complete.
-    pub reason: OutputFinish,
-    /// What it cost.
-    pub usage: ChoiceUsage,
-}
-
 /// What is the same for all choices of a request.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) struct GenerationFacts {
-    pub(super) num_prompt_tokens: usize,
+    pub(super) prompt: Arc<[u32]>,
     pub(super) max_new_tokens: u32,
     pub(super) seed: u64,
 }
 
 impl Generation {
     pub(super) fn new(facts: GenerationFacts, choices: Vec<Choice>) -> Self {
-        let GenerationFacts { num_prompt_tokens, max_new_tokens, seed } = facts;
-        Self { num_prompt_tokens, max_new_tokens, seed, choices, turn: 0, ready: VecDeque::new() }
+        Self { facts, choices, turn: 0, ready: VecDeque::new() }
     }
 
     /// Tokens of the prompt.
     pub fn num_prompt_tokens(&self) -> usize {
-        self.num_prompt_tokens
+        self.facts.prompt.len()
+    }
+
+    /// The prompt as the model reads it.
+    pub fn prompt_token_ids(&self) -> &Arc<[u32]> {
+        &self.facts.prompt
     }
 
     /// Most tokens that each choice generates: what the request asked for, or less where less fits the context.
     pub fn max_new_tokens(&self) -> u32 {
-        self.max_new_tokens
+        self.facts.max_new_tokens
     }
 
     /// The seed in use: the request's, or the one drawn for it.
     pub fn seed(&self) -> u64 {
-        self.seed
+        self.facts.seed
     }
 
     /// The next delta of any choice; `None` after every choice has had its `Finished` or `Failed`. The first deltas
@@ -73,10 +63,7 @@ impl Generation {
                 return Some(delta);
             }
             let (index, event) = poll_fn(|context| self.poll_event(context)).await?;
-            let mut kinds = VecDeque::new();
-            self.choices[index].take(event, &mut kinds);
-            let choice = u32::try_from(index).expect("the number of choices is a u32");
-            self.ready.extend(kinds.into_iter().map(|kind| OutputDelta { choice, kind }));
+            self.choices[index].take(event, &mut self.ready);
         }
     }
 
@@ -98,25 +85,22 @@ impl Generation {
         if open { Poll::Pending } else { Poll::Ready(None) }
     }
 
-    /// All choices whole, in the order of their numbers.
+    /// All choices whole.
     ///
     /// # Errors
     /// The first fault of any choice; the others are aborted.
-    pub async fn collect(mut self) -> Result<Vec<ChoiceOutput>, SequenceError> {
-        let mut texts = vec![String::new(); self.choices.len()];
-        let mut outputs = Vec::with_capacity(self.choices.len());
-        while let Some(OutputDelta { choice, kind }) = self.next().await {
-            let text = &mut texts[choice as usize];
-            match kind {
-                DeltaKind::Started => {}
-                DeltaKind::Text(piece) => text.push_str(&piece),
-                DeltaKind::Finished { reason, usage } => {
-                    outputs.push(ChoiceOutput { choice, text: std::mem::take(text), reason, usage });
-                }
-                DeltaKind::Failed(error) => return Err(error),
+    pub async fn collect(mut self) -> Result<GenerationOutput, SequenceError> {
+        let count = u32::try_from(self.choices.len()).expect("the number of choices is a u32");
+        let mut choices: Vec<ChoiceOutput> = (0..count).map(ChoiceOutput::new).collect();
+        let mut prompt = None;
+        while let Some(OutputDelta { choice, kind, tokens }) = self.next().await {
+            if let DeltaKind::Started { prompt: Some(scored) } = &kind {
+                prompt = Some(Arc::clone(scored));
             }
+            let output = &mut choices[choice as usize];
+            output.tokens.extend(tokens);
+            output.take(kind)?;
         }
-        outputs.sort_by_key(|output| output.choice);
-        Ok(outputs)
+        Ok(GenerationOutput { choices, prompt })
     }
 }

@@ -7,13 +7,18 @@ use std::time::Instant;
 
 use tokio::sync::Semaphore;
 
+use super::choice::{Choice, ChoiceParts, PromptScores, TokenTeller};
+use super::clock::Clock;
 use super::generation::GenerationFacts;
-use super::prepare::{RequestLimits, check, complete_sampling, draw_seed, encode_prompt, fit, stop_strings};
-use super::stream::{Choice, Clock};
-use super::{Congestion, GenerateError, GenerateRequest, Generation, PromptInput, ServingConfig};
+use super::pipeline::TextPipeline;
+use super::prepare::{self, Prepared, RequestLimits, check, draw_seed, fit, prepare, stop_strings};
+use super::{
+    Congestion, GenerateError, GenerateRequest, Generation, PromptInput, RenderedPrompt, ServingConfig,
+};
 use crate::engine::{EngineHandle, EnginePulse, NewSequence, SubmitError};
+use crate::sampling::SamplingParams;
 use crate::telemetry::Metrics;
-use crate::text::{GenerationDefaults, TextModel};
+use crate::text::{CompiledGrammar, GenerationDefaults, StopStrings, TextModel};
 
 /// When a prompt that found no place to be prepared has a chance of one: preparing takes milliseconds.
 const PREPARATION_RETRY_MS: u64 = 1_000;
@@ -68,6 +73,19 @@ impl Generator {
         generation
     }
 
+    /// A prompt as the model would read it, without running the model.
+    ///
+    /// # Errors
+    /// [`GenerateError`]: an invalid prompt, or more prompts than can be prepared in time.
+    pub async fn render(&self, prompt: PromptInput) -> Result<RenderedPrompt, GenerateError> {
+        let limit = self.shared.config.max_prompt_bytes;
+        prepare::check_prompt(&prompt, limit)?;
+        let text = Arc::clone(&self.shared.text);
+        let rendered = self.shared.on_a_place(move || prepare::render(&text, &prompt));
+        let (token_ids, text) = rendered.await?;
+        Ok(RenderedPrompt { token_ids, text })
+    }
+
     /// Most tokens of a prompt and its output together.
     pub fn max_model_len(&self) -> usize {
         self.shared.engine.limits().max_model_len
@@ -104,55 +122,95 @@ impl Shared {
         // A busy server spends nothing on what it refuses.
         self.engine.ensure_room(request.tenant, request.priority).map_err(|error| refusal(error, 0))?;
         let stops = stop_strings(&request);
-        let prompt = self.prepare(request.prompt).await?;
-        let max_model_len = self.engine.limits().max_model_len;
-        let max_new_tokens = fit(prompt.len(), request.max_new_tokens, max_model_len)?;
         let seed = request.sampling.seed.unwrap_or_else(draw_seed);
-        let sampling = complete_sampling(&request.sampling, self.text.defaults(), seed);
+        let text = Arc::clone(&self.text);
+        let (request, prepared) = self
+            .on_a_place(move || {
+                let prepared = prepare(&text, &request, seed);
+                prepared.map(|prepared| (request, prepared))
+            })
+            .await?;
+        let max_model_len = self.engine.limits().max_model_len;
+        let max_new_tokens = fit(prepared.prompt.len(), request.end.max_new_tokens, max_model_len)?;
 
         let mut choices = Vec::with_capacity(request.num_choices as usize);
         for choice_index in 0..request.num_choices {
-            let sequence = NewSequence {
-                prompt: Arc::clone(&prompt),
-                sampling: crate::sampling::SamplingParams { choice_index, ..sampling.clone() },
-                max_new_tokens,
-                stop_token_ids: Arc::clone(self.text.stop_token_ids()),
-                tenant: request.tenant,
-                priority: request.priority,
-                cache_salt: Arc::clone(&request.cache_salt),
-                constraint: None,
-                prediction: Arc::default(),
-                prompt_scores: None,
-                pooling: None,
-            };
-            let events = self.engine.submit(sequence).map_err(|error| refusal(error, prompt.len()))?;
-            let clock = Clock::new(Arc::clone(&self.metrics), arrival);
-            choices.push(Choice::new(events, self.text.detokenizer(), stops.scanner(), clock));
+            choices.push(self.choice(&request, &prepared, &stops, choice_index, max_new_tokens, arrival)?);
         }
-        self.metrics.request_prompt_tokens.observe(prompt.len() as f64);
-        let facts = GenerationFacts { num_prompt_tokens: prompt.len(), max_new_tokens, seed };
+        self.metrics.request_prompt_tokens.observe(prepared.prompt.len() as f64);
+        let facts = GenerationFacts { prompt: prepared.prompt, max_new_tokens, seed };
         Ok(Generation::new(facts, choices))
     }
 
-    /// Renders and tokenises on the blocking pool, with a bound on the work, on the queue for it and on the time.
-    async fn prepare(&self, prompt: PromptInput) -> Result<Arc<[u32]>, GenerateError> {
+    /// Hands one choice to the engine.
+    fn choice(
+        &self,
+        request: &GenerateRequest,
+        prepared: &Prepared,
+        stops: &StopStrings,
+        choice_index: u32,
+        max_new_tokens: u32,
+        arrival: Instant,
+    ) -> Result<Choice, GenerateError> {
+        let report = request.report;
+        // The prompt is the same for all choices.
+        let scores_prompt = report.prompt_logprobs.filter(|_| choice_index == 0);
+        let sequence = NewSequence {
+            prompt: Arc::clone(&prepared.prompt),
+            sampling: SamplingParams { choice_index, ..prepared.sampling.clone() },
+            // Where no output is wanted, one token is the least that the engine makes.
+            max_new_tokens: max_new_tokens.max(1),
+            stop_token_ids: Arc::clone(&prepared.stop_token_ids),
+            tenant: request.tenant,
+            priority: request.priority,
+            cache_salt: Arc::clone(&request.cache_salt),
+            constraint: prepared.grammar.as_ref().map(CompiledGrammar::start),
+            prediction: Arc::clone(&prepared.prediction),
+            prompt_scores: scores_prompt,
+            pooling: None,
+        };
+        let events = self.engine.submit(sequence).map_err(|error| refusal(error, prepared.prompt.len()))?;
+        let teller = TokenTeller::new(Arc::clone(self.text.shared_tokenizer()));
+        let detokenizer = self.text.detokenizer(report.skip_special_tokens);
+        let pipeline = TextPipeline::new(
+            detokenizer,
+            self.text.format().parser(prepared.parser),
+            stops.scanner(),
+            request.end.include_stop,
+        );
+        Ok(Choice::new(ChoiceParts {
+            index: choice_index,
+            events,
+            text: pipeline,
+            named_stops: request.end.stop_token_ids.as_slice().into(),
+            is_mute: max_new_tokens == 0,
+            teller: (report.tokens || report.logprobs.is_some()).then(|| teller.clone()),
+            prompt: scores_prompt.map(|_| PromptScores::new(teller, &prepared.prompt)),
+            clock: Clock::new(Arc::clone(&self.metrics), arrival),
+        }))
+    }
+
+    /// Runs `work` on the blocking pool, with a bound on how much runs, on the queue for it and on the time.
+    async fn on_a_place<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> Result<T, GenerateError> + Send + 'static,
+    ) -> Result<T, GenerateError> {
         let _waiting = Waiting::enter(&self.preparing, self.config.max_preparing)?;
         let deadline = tokio::time::Instant::now() + self.config.prepare_timeout();
         let place = tokio::time::timeout_at(deadline, Arc::clone(&self.places).acquire_owned()).await;
         let place = place.map_err(|_| self.busy())?.map_err(|_| GenerateError::ShuttingDown)?;
-        let text = Arc::clone(&self.text);
         // Work that outlives its deadline keeps its place until it ends.
         let work = tokio::task::spawn_blocking(move || {
-            let ids = encode_prompt(&text, &prompt);
+            let done = work();
             drop(place);
-            ids
+            done
         });
         let overdue = || {
             let limit = self.config.prepare_timeout_ms;
             GenerateError::Internal(format!("the prompt was not ready within {limit} ms"))
         };
-        let ids = tokio::time::timeout_at(deadline, work).await.map_err(|_| overdue())?;
-        Ok(ids.map_err(|error| GenerateError::Internal(format!("preparing the prompt: {error}")))??.into())
+        let done = tokio::time::timeout_at(deadline, work).await.map_err(|_| overdue())?;
+        done.map_err(|error| GenerateError::Internal(format!("preparing the prompt: {error}")))?
     }
 
     fn busy(&self) -> GenerateError {

@@ -1,23 +1,35 @@
 //! The life of one request: from a prompt to a stream of deltas, without wire types or status codes.
 
+mod choice;
+mod clock;
 mod config;
 mod error;
+mod forms;
 mod generation;
 mod generator;
 mod output;
+mod pipeline;
 mod prepare;
 mod request;
-mod stream;
 
 pub use config::ServingConfig;
 pub use error::{Congestion, GenerateError, RequestError};
-pub use generation::{ChoiceOutput, Generation};
+pub use generation::Generation;
 pub use generator::Generator;
-pub use output::{ChoiceUsage, DeltaKind, OutputDelta, OutputFinish};
-pub use request::{GenerateRequest, PromptInput, SamplingOptions};
+pub use output::{
+    ChoiceOutput, ChoiceUsage, DeltaKind, GenerationOutput, OutputDelta, OutputFinish, OutputToken,
+    RankedToken, StopCause,
+};
+pub use request::{
+    EndOptions, FormRequest, GenerateRequest, PromptInput, ReasoningOptions, RenderedPrompt, ReportOptions,
+    SamplingOptions,
+};
 
 pub use crate::engine::{DraftCounts, EnginePulse, Overload, Priority, SequenceError, TenantId};
-pub use crate::text::{ChatMessage, ChatPrompt, GenerationDefaults, ToolCall, ToolDefinition};
+pub use crate::sampling::GrammarSpec;
+pub use crate::text::{
+    ChatMessage, ChatPrompt, GenerationDefaults, Language, ToolCall, ToolChoice, ToolDefinition,
+};
 
 #[cfg(test)]
 mod tests;

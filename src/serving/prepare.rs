@@ -1,11 +1,17 @@
-//! From a request to what the engine takes: checks, prompt tokens, complete sampling parameters.
+//! From a request to what the engine takes: checks, prompt tokens, complete sampling parameters, compiled forms.
 
-use crate::sampling::SamplingParams;
-use crate::text::{
-    MAX_STOP_STRING_BYTES, MAX_STOP_STRINGS, PromptError, StopStrings, TemplateError, TextModel,
+use std::sync::Arc;
+
+use super::forms::compile_form;
+use super::{
+    EndOptions, GenerateError, GenerateRequest, GenerationDefaults, PromptInput, RequestError,
+    SamplingOptions,
 };
-
-use super::{GenerateError, GenerateRequest, GenerationDefaults, PromptInput, RequestError, SamplingOptions};
+use crate::sampling::{Penalties, SamplingParams, TokenSet};
+use crate::text::{
+    CompiledGrammar, MAX_STOP_STRING_BYTES, MAX_STOP_STRINGS, ParserOptions, PromptError, SpecialText,
+    StopStrings, TemplateError, TextModel, ToolChoice,
+};
 
 /// Limits that [`check`] holds a request to: bytes of prompt text, and choices.
 #[derive(Debug, Clone, Copy)]
@@ -14,7 +20,21 @@ pub(super) struct RequestLimits {
     pub(super) max_choices: u32,
 }
 
-fn fault(param: impl Into<String>, reason: impl Into<String>) -> RequestError {
+/// What becomes of a request before the engine sees it.
+#[derive(Debug)]
+pub(super) struct Prepared {
+    pub(super) prompt: Arc<[u32]>,
+    /// How the output is taken apart.
+    pub(super) parser: ParserOptions,
+    /// The form that the output must have.
+    pub(super) grammar: Option<CompiledGrammar>,
+    /// Sampling of choice 0.
+    pub(super) sampling: SamplingParams,
+    pub(super) stop_token_ids: Arc<[u32]>,
+    pub(super) prediction: Arc<[u32]>,
+}
+
+pub(super) fn fault(param: impl Into<String>, reason: impl Into<String>) -> RequestError {
     RequestError { param: param.into(), reason: reason.into() }
 }
 
@@ -29,16 +49,15 @@ pub(super) fn check(request: &GenerateRequest, limits: RequestLimits) -> Result<
             format!("must lie between 1 and {max_choices}, but it is {}", request.num_choices),
         ));
     }
-    if request.max_new_tokens == Some(0) {
-        return Err(fault("max_completion_tokens", "must be at least 1"));
+    check_stops(&request.end.stop)
+}
+
+fn check_stops(stops: &[String]) -> Result<(), RequestError> {
+    if stops.len() > MAX_STOP_STRINGS {
+        let reason = format!("holds {} strings, at most {MAX_STOP_STRINGS} fit", stops.len());
+        return Err(fault("stop", reason));
     }
-    if request.stop.len() > MAX_STOP_STRINGS {
-        return Err(fault(
-            "stop",
-            format!("holds {} strings, at most {MAX_STOP_STRINGS} fit", request.stop.len()),
-        ));
-    }
-    for (index, stop) in request.stop.iter().enumerate() {
+    for (index, stop) in stops.iter().enumerate() {
         if stop.is_empty() {
             return Err(fault(format!("stop[{index}]"), "must not be empty"));
         }
@@ -50,20 +69,25 @@ pub(super) fn check(request: &GenerateRequest, limits: RequestLimits) -> Result<
     Ok(())
 }
 
-fn check_prompt(prompt: &PromptInput, max_bytes: usize) -> Result<(), RequestError> {
+pub(super) fn check_prompt(prompt: &PromptInput, max_bytes: usize) -> Result<(), RequestError> {
     let (param, num_bytes) = match prompt {
         PromptInput::Chat(chat) => {
-            let messages = &chat.messages;
-            if messages.is_empty() {
+            if chat.messages.is_empty() {
                 return Err(fault("messages", "must hold at least one message"));
             }
-            ("messages", messages.iter().map(|message| message.role.len() + message.content.len()).sum())
+            ("messages", chat.num_bytes())
         }
-        PromptInput::Text(text) => {
+        PromptInput::Text { text, .. } => {
             if text.is_empty() {
                 return Err(fault("prompt", "must not be empty"));
             }
             ("prompt", text.len())
+        }
+        PromptInput::Tokens(ids) => {
+            if ids.is_empty() {
+                return Err(fault("prompt", "must not be empty"));
+            }
+            return Ok(());
         }
     };
     if num_bytes > max_bytes {
@@ -82,14 +106,89 @@ fn check_sampling(sampling: &SamplingOptions) -> Result<(), RequestError> {
     Ok(())
 }
 
-/// Token ids of the prompt, at least one.
-pub(super) fn encode_prompt(text: &TextModel, prompt: &PromptInput) -> Result<Vec<u32>, GenerateError> {
-    let (param, encoded) = match prompt {
-        PromptInput::Chat(chat) => ("messages", text.encode_chat(chat).map(|encoded| encoded.token_ids)),
-        PromptInput::Text(raw) => ("prompt", text.encode_text(raw, true)),
+/// Renders, tokenises and compiles. Takes time, so it belongs on a thread of its own.
+pub(super) fn prepare(
+    text: &TextModel,
+    request: &GenerateRequest,
+    seed: u64,
+) -> Result<Prepared, GenerateError> {
+    let EncodedPrompt { mut token_ids, rendered } = encode_prompt(text, &request.prompt)?;
+    if let Some(kept) = request.truncate_prompt_tokens {
+        token_ids.drain(..token_ids.len().saturating_sub(kept));
+    }
+    let is_chat = rendered.is_some();
+    let in_reasoning = rendered.is_some_and(|rendered| text.format().starts_in_reasoning(&rendered));
+    let has_tools = matches!(&request.prompt, PromptInput::Chat(chat) if !chat.tools.is_empty());
+    let parser = ParserOptions {
+        in_reasoning,
+        parse_reasoning: is_chat && request.reasoning.parse,
+        parse_tools: has_tools && request.tool_choice != ToolChoice::None,
     };
-    let ids = encoded.map_err(|error| prompt_fault(param, error))?;
-    if ids.is_empty() { Err(fault(param, "gives an empty prompt").into()) } else { Ok(ids) }
+    let prediction =
+        request.prediction.as_deref().map_or_else(|| Ok(Vec::new()), |expected| plain(text, expected));
+    Ok(Prepared {
+        prompt: token_ids.into(),
+        parser,
+        grammar: compile_form(text, request, in_reasoning)?,
+        sampling: complete_sampling(text, request, seed)?,
+        stop_token_ids: stop_token_ids(text, &request.end)?,
+        prediction: prediction?.into(),
+    })
+}
+
+/// A prompt's tokens, and the text that a chat template made.
+struct EncodedPrompt {
+    token_ids: Vec<u32>,
+    rendered: Option<String>,
+}
+
+/// Token ids of the prompt, at least one.
+fn encode_prompt(text: &TextModel, prompt: &PromptInput) -> Result<EncodedPrompt, GenerateError> {
+    let (param, encoded) = match prompt {
+        PromptInput::Chat(chat) => {
+            let encoded = text.encode_chat(chat);
+            (
+                "messages",
+                encoded.map(|chat| EncodedPrompt { token_ids: chat.token_ids, rendered: Some(chat.text) }),
+            )
+        }
+        PromptInput::Text { text: raw, add_special_tokens } => {
+            let encoded = text.encode_text(raw, *add_special_tokens);
+            ("prompt", encoded.map(|token_ids| EncodedPrompt { token_ids, rendered: None }))
+        }
+        PromptInput::Tokens(ids) => {
+            expect_tokens(text, "prompt", ids)?;
+            ("prompt", Ok(EncodedPrompt { token_ids: ids.clone(), rendered: None }))
+        }
+    };
+    let encoded = encoded.map_err(|error| prompt_fault(param, error))?;
+    if encoded.token_ids.is_empty() { Err(fault(param, "gives an empty prompt").into()) } else { Ok(encoded) }
+}
+
+/// Token ids of a prompt alone, with the text that a chat template made of it.
+pub(super) fn render(
+    text: &TextModel,
+    prompt: &PromptInput,
+) -> Result<(Vec<u32>, Option<String>), GenerateError> {
+    encode_prompt(text, prompt).map(|encoded| (encoded.token_ids, encoded.rendered))
+}
+
+/// # Errors
+/// A token that the model does not have.
+fn expect_tokens(text: &TextModel, param: &str, ids: &[u32]) -> Result<(), RequestError> {
+    let vocab_size = text.tokenizer().num_ids();
+    match ids.iter().position(|&id| id as usize >= vocab_size) {
+        None => Ok(()),
+        Some(index) => {
+            let reason = format!("is {}, but the model's tokens end at {}", ids[index], vocab_size - 1);
+            Err(fault(format!("{param}[{index}]"), reason))
+        }
+    }
+}
+
+fn plain(text: &TextModel, words: &str) -> Result<Vec<u32>, GenerateError> {
+    let ids = text.tokenizer().encode(words, SpecialText::Plain, false);
+    ids.map_err(GenerateError::Internal)
 }
 
 fn prompt_fault(param: &str, error: PromptError) -> GenerateError {
@@ -120,18 +219,77 @@ pub(super) fn fit(
 }
 
 /// Sampling of choice 0: the request's settings, else the model's, else plain sampling at temperature 1.
-pub(super) fn complete_sampling(
-    options: &SamplingOptions,
-    defaults: &GenerationDefaults,
+fn complete_sampling(
+    text: &TextModel,
+    request: &GenerateRequest,
     seed: u64,
-) -> SamplingParams {
+) -> Result<SamplingParams, GenerateError> {
+    let options = &request.sampling;
+    let biased: Vec<u32> = options.logit_bias.iter().map(|&(id, _)| id).collect();
+    expect_tokens(text, "logit_bias", &biased)?;
+    Ok(SamplingParams {
+        logprobs: request.report.logprobs,
+        bias: options.logit_bias.as_slice().into(),
+        allowed: allowed(text, request)?,
+        bad_words: bad_words(text, &options.bad_words)?.into(),
+        min_tokens: request.end.min_tokens,
+        ..with_defaults(options, text.defaults(), seed)
+    })
+}
+
+/// The numbers of a request's sampling, with what the model's makers recommend where it names none.
+fn with_defaults(options: &SamplingOptions, defaults: &GenerationDefaults, seed: u64) -> SamplingParams {
     SamplingParams {
         temperature: options.temperature.or(defaults.temperature).unwrap_or(1.0),
         top_k: options.top_k.or(defaults.top_k).unwrap_or(0),
         top_p: options.top_p.or(defaults.top_p).unwrap_or(1.0),
+        min_p: options.min_p.or(defaults.min_p).unwrap_or(0.0),
         seed,
+        penalties: Penalties {
+            frequency: options.frequency_penalty.unwrap_or(0.0),
+            presence: options.presence_penalty.unwrap_or(0.0),
+            repetition: options.repetition_penalty.or(defaults.repetition_penalty).unwrap_or(1.0),
+        },
         ..SamplingParams::greedy()
     }
+}
+
+/// The only tokens that may come, if the request names some or holds the output to a language.
+fn allowed(text: &TextModel, request: &GenerateRequest) -> Result<Option<Arc<TokenSet>>, GenerateError> {
+    let Some(ids) = &request.sampling.allowed_token_ids else { return Ok(None) };
+    expect_tokens(text, "allowed_token_ids", ids)?;
+    let mut set = TokenSet::new(text.tokenizer().num_ids());
+    ids.iter().for_each(|&id| set.insert(id));
+    Ok(Some(Arc::new(set)))
+}
+
+/// The tokens of texts that must not come, as they are written at the beginning of a text and after a space.
+fn bad_words(text: &TextModel, words: &[String]) -> Result<Vec<Vec<u32>>, GenerateError> {
+    let mut runs = Vec::new();
+    for (index, word) in words.iter().enumerate() {
+        let bare = word.trim_start();
+        for written in [bare.to_owned(), format!(" {bare}")] {
+            let run = plain(text, &written)?;
+            if run.is_empty() {
+                return Err(fault(format!("bad_words[{index}]"), "holds no token").into());
+            }
+            runs.push(run);
+        }
+    }
+    Ok(runs)
+}
+
+/// The tokens that end the output.
+fn stop_token_ids(text: &TextModel, end: &EndOptions) -> Result<Arc<[u32]>, GenerateError> {
+    expect_tokens(text, "stop_token_ids", &end.stop_token_ids)?;
+    let own: &[u32] = if end.ignore_eos { &[] } else { text.stop_token_ids() };
+    if end.stop_token_ids.is_empty() && !end.ignore_eos {
+        return Ok(Arc::clone(text.stop_token_ids()));
+    }
+    let mut ids: Vec<u32> = own.iter().chain(&end.stop_token_ids).copied().collect();
+    ids.sort_unstable();
+    ids.dedup();
+    Ok(ids.into())
 }
 
 /// A seed that nobody can foretell.
@@ -143,7 +301,7 @@ pub(super) fn draw_seed() -> u64 {
 
 /// The request's stop strings, ready to be searched.
 pub(super) fn stop_strings(request: &GenerateRequest) -> StopStrings {
-    StopStrings::new(&request.stop)
+    StopStrings::new(&request.end.stop)
 }
 
 #[cfg(test)]
@@ -152,13 +310,13 @@ mod tests {
 
     #[test]
     fn the_request_wins_over_the_model_and_the_model_over_plain_sampling() {
-        let defaults = GenerationDefaults { temperature: Some(0.6), top_p: Some(0.95), top_k: None };
+        let defaults = GenerationDefaults { temperature: Some(0.6), top_p: Some(0.95), ..Default::default() };
         let asked = SamplingOptions { temperature: Some(0.0), ..SamplingOptions::default() };
-        let sampling = complete_sampling(&asked, &defaults, 7);
+        let sampling = with_defaults(&asked, &defaults, 7);
         let expected =
             SamplingParams { temperature: 0.0, top_k: 0, top_p: 0.95, seed: 7, ..SamplingParams::greedy() };
         assert_eq!(sampling, expected);
-        let plain = complete_sampling(&SamplingOptions::default(), &GenerationDefaults::default(), 7);
+        let plain = with_defaults(&SamplingOptions::default(), &GenerationDefaults::default(), 7);
         assert_eq!((plain.temperature, plain.top_k, plain.top_p), (1.0, 0, 1.0));
     }
 

@@ -76,6 +76,22 @@ impl ChatPrompt {
             continue_final_message: false,
         }
     }
+
+    /// Bytes of text in messages and tools, as far as clients write it.
+    pub fn num_bytes(&self) -> usize {
+        let of_call = |call: &ToolCall| call.name.len() + call.arguments.len();
+        let of_message = |message: &ChatMessage| {
+            message.role.len()
+                + message.content.len()
+                + message.reasoning.as_ref().map_or(0, String::len)
+                + message.tool_calls.iter().map(of_call).sum::<usize>()
+        };
+        let of_tool = |tool: &ToolDefinition| {
+            let description = tool.description.as_ref().map_or(0, String::len);
+            tool.name.len() + description + tool.parameters.to_string().len()
+        };
+        self.messages.iter().map(of_message).sum::<usize>() + self.tools.iter().map(of_tool).sum::<usize>()
+    }
 }
 
 /// A conversation as the model reads it.

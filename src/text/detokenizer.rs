@@ -10,19 +10,47 @@ use super::Tokenizer;
 #[derive(Debug)]
 pub struct Detokenizer {
     tokenizer: Arc<Tokenizer>,
+    shown: ShownTokens,
     /// The beginning of a character, at most three bytes.
     pending: Vec<u8>,
 }
 
+/// Special tokens that have text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ShownTokens {
+    /// These; none as a rule.
+    These(Arc<[u32]>),
+    /// All.
+    All,
+}
+
+impl ShownTokens {
+    fn contain(&self, token_id: u32) -> bool {
+        match self {
+            Self::These(ids) => ids.contains(&token_id),
+            Self::All => true,
+        }
+    }
+}
+
 impl Detokenizer {
-    /// At the start of a text.
+    /// At the start of a text in which special tokens have no text.
     pub fn new(tokenizer: Arc<Tokenizer>) -> Self {
-        Self { tokenizer, pending: Vec::new() }
+        Self::showing(tokenizer, ShownTokens::These(Arc::default()))
     }
 
-    /// The text that this token makes certain; special tokens have none.
+    /// At the start of a text in which these special tokens stand as they are written.
+    pub fn showing(tokenizer: Arc<Tokenizer>, shown: ShownTokens) -> Self {
+        Self { tokenizer, shown, pending: Vec::new() }
+    }
+
+    /// The text that this token makes certain.
     pub fn push(&mut self, token_id: u32) -> String {
+        let before = self.pending.len();
         self.tokenizer.decode_bytes(token_id, &mut self.pending);
+        if self.pending.len() == before && self.shown.contain(token_id) {
+            self.pending.extend(self.tokenizer.token_bytes(token_id).unwrap_or_default());
+        }
         take_certain(&mut self.pending)
     }
 

@@ -2,6 +2,8 @@
 
 mod conversation;
 mod detokenizer;
+mod format;
+mod grammar;
 mod graphemes;
 mod model;
 mod patterns;
@@ -14,7 +16,9 @@ mod test_support;
 mod tokenizer;
 
 pub use conversation::{ChatMessage, ChatPrompt, EncodedChat, ToolCall, ToolDefinition};
-pub use detokenizer::Detokenizer;
+pub use detokenizer::{Detokenizer, ShownTokens};
+pub use format::{FormatEvent, FormatParser, OutputFormat, ParserOptions, ToolChoice};
+pub use grammar::{CompiledGrammar, GrammarCompiler, GrammarError, Language};
 pub use graphemes::GraphemeBuffer;
 pub use model::{GenerationDefaults, TEXT_FILES, TextError, TextModel};
 pub use prompt::PromptError;

@@ -7,7 +7,10 @@ use serde_json::{Map, Value};
 
 use super::prompt::Renderer;
 use super::template::ChatTemplate;
-use super::{ChatPrompt, Detokenizer, EncodedChat, PromptError, SpecialText, Tokenizer};
+use super::{
+    ChatPrompt, Detokenizer, EncodedChat, GrammarCompiler, OutputFormat, PromptError, ShownTokens,
+    SpecialText, Tokenizer,
+};
 
 const TOKENIZER: &str = "tokenizer.json";
 const TOKENIZER_CONFIG: &str = "tokenizer_config.json";
@@ -29,6 +32,10 @@ pub struct GenerationDefaults {
     pub top_p: Option<f32>,
     /// Number of tokens to keep; 0 keeps all.
     pub top_k: Option<u32>,
+    /// Share of the most likely token's probability below which a token is cut.
+    pub min_p: Option<f32>,
+    /// Divides the logit of a token that prompt or output hold; 1 changes nothing.
+    pub repetition_penalty: Option<f32>,
 }
 
 /// A model's text files cannot be used.
@@ -50,6 +57,10 @@ pub struct TextModel {
     variables: Map<String, Value>,
     stop_token_ids: Arc<[u32]>,
     defaults: GenerationDefaults,
+    format: OutputFormat,
+    /// Special tokens that mark the parts of an output.
+    marks: ShownTokens,
+    grammars: GrammarCompiler,
 }
 
 impl TextModel {
@@ -95,8 +106,15 @@ impl TextModel {
             }
             None => inline_template(&tokenizer_config)?.map(|text| (TOKENIZER_CONFIG, text)),
         };
+        let format = OutputFormat::detect(source.as_ref().map(|(_, text)| text.as_str()), &tokenizer);
+        let marks = format.marks();
+        let marks = marks.iter().filter_map(|mark| tokenizer.token_to_id(mark));
+        let marks = ShownTokens::These(marks.collect());
         let compile = |(file, text)| ChatTemplate::new(text).map_err(|reason| fault(file, reason));
         Ok(Self {
+            format,
+            marks,
+            grammars: GrammarCompiler,
             tokenizer: Arc::new(tokenizer),
             template: source.map(compile).transpose()?,
             variables,
@@ -149,9 +167,26 @@ impl TextModel {
         self.tokenizer.encode(text, SpecialText::Control, add_special_tokens).map_err(PromptError::Tokenizer)
     }
 
-    /// Turns tokens back into text, one by one.
-    pub fn detokenizer(&self) -> Detokenizer {
-        Detokenizer::new(Arc::clone(&self.tokenizer))
+    /// Turns tokens back into text, one by one. Special tokens have no text if `skip_special`, but for those that mark
+    /// the parts of an output.
+    pub fn detokenizer(&self, skip_special: bool) -> Detokenizer {
+        let shown = if skip_special { self.marks.clone() } else { ShownTokens::All };
+        Detokenizer::showing(Arc::clone(&self.tokenizer), shown)
+    }
+
+    /// What the model's output is made of.
+    pub fn format(&self) -> &OutputFormat {
+        &self.format
+    }
+
+    /// What compiles the forms that an output can be held to.
+    pub fn grammars(&self) -> &GrammarCompiler {
+        &self.grammars
+    }
+
+    /// The tokenizer, shared.
+    pub fn shared_tokenizer(&self) -> &Arc<Tokenizer> {
+        &self.tokenizer
     }
 
     /// The tokenizer itself.
@@ -232,6 +267,10 @@ fn generation_defaults(config: &Map<String, Value>) -> Result<GenerationDefaults
         temperature: number("temperature", "a number from 0 to 100", |t| (0.0..=100.0).contains(&t))?,
         top_p: number("top_p", "a number above 0, at most 1", |p| p > 0.0 && p <= 1.0)?,
         top_k: None,
+        min_p: number("min_p", "a number from 0 to 1", |p| (0.0..=1.0).contains(&p))?,
+        repetition_penalty: number("repetition_penalty", "a number above 0, at most 100", |p| {
+            p > 0.0 && p <= 100.0
+        })?,
     };
     if let Some(value) = present("top_k") {
         let top_k = value.as_u64().and_then(|k| u32::try_from(k).ok());

@@ -48,8 +48,8 @@ pub struct StopScanner {
 pub struct StopScan {
     /// Text that is certain to stand before any stop string.
     pub text: String,
-    /// Whether a stop string was met; what followed it is dropped.
-    pub stopped: bool,
+    /// The stop string that was met, if one was; what followed it is dropped.
+    pub stop: Option<String>,
 }
 
 impl StopScanner {
@@ -61,14 +61,15 @@ impl StopScanner {
             self.state = self.patterns.step(self.state, byte);
             if let Some(length) = self.patterns.longest_match(self.state) {
                 let mut text = std::mem::take(&mut self.held);
+                let stop = text[end - length..end].to_owned();
                 text.truncate(end - length);
                 self.state = SearchState::default();
-                return StopScan { text, stopped: true };
+                return StopScan { text, stop: Some(stop) };
             }
         }
         // A suffix that begins a pattern begins with that pattern's first byte, so it starts on a character.
         let keep = self.held.split_off(self.held.len() - self.patterns.depth(self.state));
-        StopScan { text: std::mem::replace(&mut self.held, keep), stopped: false }
+        StopScan { text: std::mem::replace(&mut self.held, keep), stop: None }
     }
 
     /// Ends the text: what was held back is text after all.
@@ -94,7 +95,8 @@ mod tests {
         for piece in pieces {
             let scan = scanner.push(piece);
             whole += &scan.text;
-            if scan.stopped {
+            if let Some(stop) = scan.stop {
+                assert!(stops.contains(&stop.as_str()));
                 return (whole, true);
             }
         }

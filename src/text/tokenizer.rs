@@ -32,6 +32,8 @@ pub struct Tokenizer {
     /// The same with special tokens off; made when somebody first writes a control string into a message.
     plain: OnceLock<tokenizers::Tokenizer>,
     special: Vec<SpecialToken>,
+    /// One more than the highest token id.
+    num_ids: usize,
     /// The texts of all special tokens.
     control: PatternSet,
     /// The texts of special tokens that are looked for after normalisation.
@@ -81,6 +83,7 @@ impl Tokenizer {
             control_after_normalizing: looks_after.then(|| PatternSet::new(normalized)),
             plain: OnceLock::new(),
             special,
+            num_ids: inner.get_vocab(true).values().max().map_or(0, |&id| id as usize + 1),
             inner,
         })
     }
@@ -139,6 +142,21 @@ impl Tokenizer {
     /// The text of a token as the vocabulary spells it.
     pub fn id_to_token(&self, id: u32) -> Option<String> {
         self.inner.id_to_token(id)
+    }
+
+    /// One more than the highest token id.
+    pub fn num_ids(&self) -> usize {
+        self.num_ids
+    }
+
+    /// The exact bytes of a token, a part of a character maybe; of a special or added token, its text.
+    pub fn token_bytes(&self, id: u32) -> Option<Vec<u8>> {
+        let mut bytes = Vec::new();
+        self.decode_bytes(id, &mut bytes);
+        if !bytes.is_empty() {
+            return Some(bytes);
+        }
+        self.inner.id_to_token(id).map(String::into_bytes)
     }
 
     /// Entries of the vocabulary, added tokens included.

@@ -1,31 +1,27 @@
-//! `POST /v1/chat/completions`.
+//! `POST /v1/chat/completions`, and the same conversation rendered without an answer.
 
-mod request;
+pub(super) mod request;
 mod response;
+mod stream;
 
 use std::sync::Arc;
 
 use axum::extract::State;
-use axum::http::{HeaderName, HeaderValue};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
-use tokio::time::{Instant, timeout_at};
 
 use self::request::ChatRequest;
-use self::response::{Answer, ChunkRenderer, Completion};
+use self::response::{Answer, Completion};
+use self::stream::ChunkRenderer;
 use super::access_log::AccessRecord;
+use super::answer::head::{AnswerHead, name_ignored};
+use super::answer::whole::{Deadline, admit, collect};
 use super::auth::Caller;
-use super::config::seconds;
 use super::error::ApiError;
 use super::extract::JsonObject;
 use super::params::Warning;
-use super::priority;
 use super::sse::{self, StreamTimes};
-use super::state::{AppState, Phase};
-use crate::serving::Generation;
-
-/// Names the parameters that were not honoured.
-const X_MARU_IGNORED_PARAMS: HeaderName = HeaderName::from_static("x-maru-ignored-params");
+use super::state::AppState;
 
 /// Answers a conversation, whole or as a stream.
 pub(super) async fn create(
@@ -34,75 +30,49 @@ pub(super) async fn create(
     Extension(caller): Extension<Caller>,
     JsonObject(members): JsonObject,
 ) -> Result<Response, ApiError> {
-    let limit = seconds(state.config.request_timeout_s);
-    let deadline = Instant::now() + limit;
-    let ChatRequest { model, generate, limit_param, stream, include_usage, mut warnings } =
-        ChatRequest::parse(members, caller, &state.config)?;
-    state.model.expect_called(&model)?;
+    let deadline = Deadline::of(&state);
+    let request = ChatRequest::parse(members, caller, &state)?;
+    state.model.expect_called(&request.model)?;
+    let ChatRequest { generate, limit_param, stream, show, metadata, mut warnings, .. } = request;
     let num_choices = generate.num_choices;
-    let asked = generate.max_new_tokens;
-    let service_tier = priority::tier_name(generate.priority);
+    let asked = generate.end.max_new_tokens;
+    let priority = generate.priority;
+    let echoed = show.echo.then(|| echoed(&generate)).flatten();
+    let is_named = matches!(generate.tool_choice, crate::serving::ToolChoice::Named(_));
 
-    let generation = timeout_at(deadline, state.generator.generate(generate))
-        .await
-        .map_err(|_| ApiError::timed_out(limit))??;
+    let generation = admit(&state, generate, deadline).await?;
     record.set_prompt_tokens(generation.num_prompt_tokens() as u64);
     let given = generation.max_new_tokens();
     if let Some(asked) = asked.filter(|&asked| asked > given) {
         warnings.push(Warning::clamped(limit_param, asked.into(), given.into()));
     }
-    let ignored = ignored_header(&warnings);
     let answer = Answer {
-        id: format!("chatcmpl-{}", state.stamps.id()),
-        created: state.stamps.unix_seconds(),
-        model: state.model.id.clone(),
-        fingerprint: state.model.fingerprint.clone(),
-        service_tier,
-        num_prompt_tokens: generation.num_prompt_tokens() as u64,
-        warnings,
+        head: AnswerHead::new(&state, "chatcmpl-", priority, warnings),
+        prompt_token_ids: Arc::clone(generation.prompt_token_ids()),
+        show,
+        echoed,
+        is_named,
+        metadata,
     };
-
-    let mut response = if stream {
-        let renderer = ChunkRenderer::new(answer, num_choices, include_usage, record);
-        let times = StreamTimes::new(&state.config, deadline);
+    let ignored = answer.head.ignored_header();
+    let mut response = if stream.stream {
+        let renderer = ChunkRenderer::new(answer, num_choices, stream, record);
+        let times = StreamTimes::new(&state.config, deadline.at);
         sse::respond(generation, renderer, times, state.lifecycle.clone()).await?
     } else {
-        let completion = timeout_at(deadline, whole(&state, generation, answer, &record))
-            .await
-            .map_err(|_| ApiError::timed_out(limit))??;
-        Json(completion).into_response()
+        let output = collect(&state, generation, &record, deadline).await?;
+        Json(Completion::new(answer, output)).into_response()
     };
-    if let Some(value) = ignored {
-        response.headers_mut().insert(X_MARU_IGNORED_PARAMS, value);
-    }
+    name_ignored(&mut response, ignored);
     Ok(response)
 }
 
-/// Waits for every choice. When the client leaves, hyper drops this future, and the generation with it.
-async fn whole(
-    state: &AppState,
-    generation: Generation,
-    answer: Answer,
-    record: &AccessRecord,
-) -> Result<Completion, ApiError> {
-    let outputs = tokio::select! {
-        biased;
-        outputs = generation.collect() => outputs?,
-        () = state.lifecycle.reached(Phase::Terminating) => return Err(ApiError::shutting_down()),
-    };
-    for output in &outputs {
-        record.add_output_tokens(output.usage.num_output_tokens.into());
+/// The text of the last message, which the answer continues.
+fn echoed(generate: &crate::serving::GenerateRequest) -> Option<String> {
+    match &generate.prompt {
+        crate::serving::PromptInput::Chat(chat) => {
+            chat.messages.last().map(|message| message.content.clone())
+        }
+        _ => None,
     }
-    Ok(Completion::new(answer, outputs))
-}
-
-fn ignored_header(warnings: &[Warning]) -> Option<HeaderValue> {
-    let printable = |c: char| if c.is_ascii_graphic() && c != ',' { c } else { '?' };
-    let names: Vec<String> = warnings
-        .iter()
-        .filter_map(Warning::ignored_param)
-        .map(|name| name.chars().map(printable).collect())
-        .collect();
-    let value = HeaderValue::from_str(&names.join(", ")).expect("visible ASCII and spaces only");
-    (!names.is_empty()).then_some(value)
 }

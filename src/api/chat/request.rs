@@ -3,15 +3,16 @@
 use serde_json::{Map, Value};
 
 use crate::api::auth::Caller;
-use crate::api::config::ServerConfig;
-use crate::api::error::{ApiError, shown};
-use crate::api::fields::{Fields, string_at};
+use crate::api::error::ApiError;
+use crate::api::fields::Fields;
 use crate::api::params::{self, Judge, Warning};
+use crate::api::request::reasoning::ReasoningRequest;
+use crate::api::request::stream::StreamOptions;
+use crate::api::request::tools::ToolOptions;
+use crate::api::request::{self, form, messages, sampling};
+use crate::api::state::AppState;
 use crate::api::{cache_salt, limits, priority};
-use crate::serving::{ChatMessage, ChatPrompt, GenerateRequest, PromptInput, SamplingOptions};
-
-/// Temperatures below this choose the same token as 0, without its care for overflow.
-const MIN_TEMPERATURE: f64 = 1e-5;
+use crate::serving::{ChatPrompt, GenerateRequest, PromptInput, ReportOptions};
 
 /// A checked request for a chat completion.
 #[derive(Debug)]
@@ -22,12 +23,31 @@ pub(super) struct ChatRequest {
     pub(super) generate: GenerateRequest,
     /// The field that set the token limit, if one did.
     pub(super) limit_param: &'static str,
-    /// Whether the answer is to be streamed.
-    pub(super) stream: bool,
-    /// Whether a streamed answer ends with a usage chunk.
-    pub(super) include_usage: bool,
+    /// Whether and how the answer is streamed.
+    pub(super) stream: StreamOptions,
+    /// What the answer shows.
+    pub(super) show: Show,
+    /// Labels that the answer repeats.
+    pub(super) metadata: Map<String, Value>,
     /// What was not honoured.
     pub(super) warnings: Vec<Warning>,
+}
+
+/// What an answer shows beside its text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Show {
+    /// The tokens with their log probabilities.
+    pub(super) logprobs: bool,
+    /// The ids of its tokens and of the prompt's.
+    pub(super) token_ids: bool,
+    /// In log probabilities, `token_id:7` in place of the token's text.
+    pub(super) tokens_as_ids: bool,
+    /// The model's reasoning.
+    pub(super) reasoning: bool,
+    /// The last message, which the answer continues.
+    pub(super) echo: bool,
+    /// A call as `function_call`, the older way.
+    pub(super) legacy_call: bool,
 }
 
 impl ChatRequest {
@@ -35,193 +55,111 @@ impl ChatRequest {
     pub(super) fn parse(
         members: Map<String, Value>,
         caller: Caller,
-        config: &ServerConfig,
+        state: &AppState,
     ) -> Result<Self, ApiError> {
-        if members.len() > limits::MAX_FIELDS {
-            let message =
-                format!("A request may have {} fields, but this has {}.", limits::MAX_FIELDS, members.len());
-            return Err(ApiError::invalid_value("body", message));
-        }
-        let mut fields = Fields::of_request(members);
+        let config = &state.config;
+        let mut fields = request::fields(members)?;
         let mut judge = Judge::new(config.strict_params);
 
-        let model = fields.string("model", &limits::MODEL)?.ok_or_else(|| ApiError::missing("model"))?;
-        let messages = messages(&mut fields, &mut judge)?;
-        let sampling = sampling(&mut fields)?;
-        let num_choices = num_choices(&mut fields)?;
-        let (max_new_tokens, limit_param) = max_new_tokens(&mut fields)?;
-        let stop = stop(&mut fields)?;
-        let stream = fields.boolean("stream")?.unwrap_or(false);
-        let include_usage = include_usage(&mut fields, &mut judge, stream)?;
-        for limit in [&limits::FREQUENCY_PENALTY, &limits::PRESENCE_PENALTY] {
-            fields.check_number(limit)?;
-        }
+        let model = request::model(&mut fields)?;
+        let messages = messages::take(&mut fields, &mut judge)?;
+        let tools = ToolOptions::take(&mut fields, &mut judge)?;
+        let reasoning = ReasoningRequest::take(&mut fields, &mut judge, state.reasoning_facts())?;
+        let grammar = form::take(&mut fields, &mut judge)?;
+        let language = form::language(&mut fields)?;
+        let options = sampling::sampling(&mut fields)?;
+        let num_choices = sampling::num_choices(&mut fields)?;
+        let (max_new_tokens, limit_param) = sampling::max_new_tokens(&mut fields)?;
+        let end = sampling::end(&mut fields, max_new_tokens)?;
+        let logprobs = sampling::chat_logprobs(&mut fields)?;
+        let prompt_logprobs = sampling::prompt_logprobs(&mut fields)?;
+        let max_model_len = state.generator.max_model_len();
+        let truncate_prompt_tokens = sampling::truncate_prompt_tokens(&mut fields, max_model_len)?;
+        let token_ids = fields.boolean("return_token_ids")?.unwrap_or(false);
+        let tokens_as_ids = fields.boolean("return_tokens_as_token_ids")?.unwrap_or(false);
+        let skip_special_tokens = fields.boolean("skip_special_tokens")?.unwrap_or(true);
+        let echo = fields.boolean("echo")?.unwrap_or(false);
+        let stream = StreamOptions::take(&mut fields, &mut judge)?;
+        let prediction = prediction(&mut fields, &mut judge)?;
+        let metadata = request::labels(&mut fields)?;
         let priority = priority::take(&mut fields, &mut judge, config.allow_priority)?;
         let cache_salt = cache_salt::take(&mut fields, caller.divides_the_cache(config))?;
+
+        let mut chat = ChatPrompt::new(messages);
+        chat.tools = tools.shown();
+        chat.template_kwargs = reasoning.template_kwargs;
+        template_ends(&mut chat, &mut fields)?;
         judge.judge(params::CHAT_COMPLETIONS, fields.rest())?;
 
+        let show = Show {
+            logprobs: logprobs.is_some(),
+            token_ids,
+            tokens_as_ids,
+            reasoning: reasoning.include,
+            echo: echo && chat.continue_final_message,
+            legacy_call: tools.legacy,
+        };
+        let report = ReportOptions { tokens: token_ids, logprobs, prompt_logprobs, skip_special_tokens };
         let generate = GenerateRequest {
-            prompt: PromptInput::Chat(ChatPrompt::new(messages)),
-            sampling,
+            truncate_prompt_tokens,
+            sampling: options,
             num_choices,
-            max_new_tokens,
-            stop,
+            end,
+            report,
+            grammar,
+            tool_choice: tools.choice,
+            parallel_tool_calls: tools.parallel,
+            reasoning: reasoning.options,
+            language,
+            prediction,
             tenant: caller.tenant,
             priority,
             cache_salt,
+            ..GenerateRequest::new(PromptInput::Chat(chat))
         };
         let warnings = judge.into_warnings();
-        Ok(Self { model, generate, limit_param, stream, include_usage, warnings })
+        Ok(Self { model, generate, limit_param, stream, show, metadata, warnings })
     }
 }
 
-fn sampling(fields: &mut Fields) -> Result<SamplingOptions, ApiError> {
-    let temperature = fields.number(&limits::TEMPERATURE)?;
-    let top_p = fields.number(&limits::TOP_P)?;
-    let top_k = fields.integer(&limits::TOP_K)?;
-    let seed = fields.integer(&limits::SEED)?;
-    Ok(SamplingOptions {
-        temperature: temperature.map(|value| if value < MIN_TEMPERATURE { 0.0 } else { value as f32 }),
-        // No set of tokens has probability 0: the smallest that reaches any more is the most likely token.
-        top_p: top_p.map(|value| (value as f32).max(f32::MIN_POSITIVE)),
-        // OpenAI's cousins say -1 for "all tokens", we say 0.
-        top_k: top_k.map(|value| u32::try_from(value).unwrap_or(0)),
-        seed: seed.map(i64::cast_unsigned),
-    })
-}
-
-fn num_choices(fields: &mut Fields) -> Result<u32, ApiError> {
-    let given = fields.integer(&limits::NUM_CHOICES)?.unwrap_or(1);
-    Ok(u32::try_from(given).expect("the limit keeps it between 1 and 128"))
-}
-
-/// The token limit and the field that set it: `max_completion_tokens` wins over its old name.
-fn max_new_tokens(fields: &mut Fields) -> Result<(Option<u32>, &'static str), ApiError> {
-    let new = fields.integer(&limits::MAX_COMPLETION_TOKENS)?;
-    let old = fields.integer(&limits::MAX_TOKENS)?;
-    let limit = if new.is_some() { limits::MAX_COMPLETION_TOKENS } else { limits::MAX_TOKENS };
-    let given = new.or(old).map(|value| u32::try_from(value).expect("the limit is below 2^31"));
-    Ok((given, limit.path))
-}
-
-fn stop(fields: &mut Fields) -> Result<Vec<String>, ApiError> {
-    match fields.take("stop") {
-        None => Ok(Vec::new()),
-        Some(Value::String(text)) => Ok(vec![limits::STOP_STRING.check_text("stop", text)?]),
-        Some(Value::Array(list)) => limits::STOP
-            .check_items("stop", list)?
-            .into_iter()
-            .enumerate()
-            .map(|(i, value)| string_at(&format!("stop[{i}]"), value, &limits::STOP_STRING))
-            .collect(),
-        Some(other) => Err(ApiError::invalid_type("stop", "a string or a list of strings", &other)),
+/// Takes what says how the prompt ends: `add_generation_prompt`, `continue_final_message`, and `add_special_tokens`,
+/// which a chat template leaves nothing to.
+pub(in crate::api) fn template_ends(chat: &mut ChatPrompt, fields: &mut Fields) -> Result<(), ApiError> {
+    let continues = fields.boolean("continue_final_message")?.unwrap_or(false);
+    let generation = fields.boolean("add_generation_prompt")?;
+    if fields.boolean("add_special_tokens")?.unwrap_or(false) {
+        let reason = "the chat template writes all special tokens itself";
+        return Err(ApiError::unsupported_parameter("add_special_tokens", reason));
     }
-}
-
-fn include_usage(fields: &mut Fields, judge: &mut Judge, stream: bool) -> Result<bool, ApiError> {
-    let Some(value) = fields.take("stream_options") else { return Ok(false) };
-    let mut options = Fields::of_object("stream_options", value)?;
-    let include_usage = options.boolean("include_usage")?.unwrap_or(false);
-    if !stream {
-        let message = "'stream_options' may only be set when 'stream' is true.".to_owned();
-        return Err(ApiError::invalid_value("stream_options", message));
+    if continues && generation == Some(true) {
+        let message =
+            "'continue_final_message' and 'add_generation_prompt' exclude each other; set only one of them.";
+        return Err(ApiError::invalid_value("continue_final_message", message.to_owned()));
     }
-    judge.judge(params::STREAM_OPTIONS, options.rest())?;
-    Ok(include_usage)
+    if continues && chat.messages.last().is_none_or(|message| message.role != "assistant") {
+        let message = "'continue_final_message' wants the last message to be the assistant's.".to_owned();
+        return Err(ApiError::invalid_value("continue_final_message", message));
+    }
+    chat.continue_final_message = continues;
+    chat.add_generation_prompt = generation.unwrap_or(!continues);
+    Ok(())
 }
 
-fn messages(fields: &mut Fields, judge: &mut Judge) -> Result<Vec<ChatMessage>, ApiError> {
-    let list = match fields.take("messages") {
-        None => return Err(ApiError::missing("messages")),
-        Some(Value::Array(list)) => limits::MESSAGES.check_items("messages", list)?,
-        Some(other) => return Err(ApiError::invalid_type("messages", "a list", &other)),
+/// Takes `prediction`: what the client expects the answer to be.
+fn prediction(fields: &mut Fields, judge: &mut Judge) -> Result<Option<String>, ApiError> {
+    let Some(mut prediction) = fields.object("prediction")? else { return Ok(None) };
+    let kind_at = prediction.path("type");
+    match prediction.take("type") {
+        None => {}
+        Some(Value::String(kind)) if kind == "content" => {}
+        Some(_) => return Err(ApiError::invalid_value(&kind_at, format!("'{kind_at}' must be 'content'."))),
+    }
+    let at = prediction.path("content");
+    let text = match prediction.take("content") {
+        Some(Value::String(text)) => text,
+        Some(Value::Array(parts)) => messages::joined_parts(&at, parts, judge)?,
+        Some(other) => return Err(ApiError::invalid_type(&at, "a string or a list of parts", &other)),
+        None => return Err(ApiError::missing(&at)),
     };
-    list.into_iter().enumerate().map(|(i, value)| message(&format!("messages[{i}]"), value, judge)).collect()
-}
-
-/// Who speaks in a message.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Role {
-    System,
-    User,
-    Assistant,
-    Tool,
-}
-
-impl Role {
-    fn parse(at: &str, value: Value) -> Result<Self, ApiError> {
-        match value.as_str() {
-            // `developer` is the newer name of `system`.
-            Some("system" | "developer") => Ok(Self::System),
-            Some("user") => Ok(Self::User),
-            Some("assistant") => Ok(Self::Assistant),
-            Some("tool") => Ok(Self::Tool),
-            Some(other) => {
-                let message = format!(
-                    "'{at}' must be one of system, developer, user, assistant and tool, but it is '{}'.",
-                    shown(other)
-                );
-                Err(ApiError::invalid_value(at, message))
-            }
-            None => Err(ApiError::invalid_type(at, "a string", &value)),
-        }
-    }
-
-    fn name(self) -> &'static str {
-        match self {
-            Self::System => "system",
-            Self::User => "user",
-            Self::Assistant => "assistant",
-            Self::Tool => "tool",
-        }
-    }
-}
-
-fn message(at: &str, value: Value, judge: &mut Judge) -> Result<ChatMessage, ApiError> {
-    let mut fields = Fields::of_object(at, value)?;
-    let role_at = fields.path("role");
-    let role = fields.take("role").ok_or_else(|| ApiError::missing(&role_at))?;
-    let role = Role::parse(&role_at, role)?;
-    let content_at = fields.path("content");
-    let content = fields.take("content");
-    judge.judge(params::MESSAGE, fields.rest())?;
-    let content = match content {
-        Some(Value::String(text)) => limits::CONTENT.check_text(&content_at, text)?,
-        Some(Value::Array(parts)) => joined_parts(&content_at, parts, judge)?,
-        Some(other) => {
-            return Err(ApiError::invalid_type(&content_at, "a string or a list of parts", &other));
-        }
-        // An answer of the model may have had no text.
-        None if role == Role::Assistant => String::new(),
-        None => return Err(ApiError::missing(&content_at)),
-    };
-    Ok(ChatMessage::new(role.name(), content))
-}
-
-fn joined_parts(at: &str, parts: Vec<Value>, judge: &mut Judge) -> Result<String, ApiError> {
-    let parts = limits::CONTENT_PARTS.check_items(at, parts)?;
-    let mut content = String::new();
-    for (i, part) in parts.into_iter().enumerate() {
-        content += &text_of_part(&format!("{at}[{i}]"), part, judge)?;
-    }
-    limits::CONTENT.check_text(at, content)
-}
-
-fn text_of_part(at: &str, part: Value, judge: &mut Judge) -> Result<String, ApiError> {
-    let mut fields = Fields::of_object(at, part)?;
-    let kind_at = fields.path("type");
-    let kind = fields.take("type").ok_or_else(|| ApiError::missing(&kind_at))?;
-    match kind.as_str() {
-        Some("text") => {}
-        Some(other) => {
-            let message =
-                format!("'{at}' is a part of type '{}', but the model reads text only.", shown(other));
-            return Err(ApiError::invalid_value(at, message));
-        }
-        None => return Err(ApiError::invalid_type(&kind_at, "a string", &kind)),
-    }
-    let text_at = fields.path("text");
-    let text = fields.string("text", &limits::CONTENT_TEXT)?.ok_or_else(|| ApiError::missing(&text_at))?;
-    judge.judge(params::CONTENT_PART, fields.rest())?;
-    Ok(text)
+    limits::PREDICTION.check_text(&at, text).map(|text| Some(text).filter(|text| !text.is_empty()))
 }

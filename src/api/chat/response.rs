@@ -1,28 +1,61 @@
-//! From output to the wire: `chat.completion` and `chat.completion.chunk`, as the official SDKs' types have them.
+//! A whole answer: `chat.completion`, as the official SDKs' types have it.
 
 use std::sync::Arc;
 
 use serde::Serialize;
+use serde_json::{Map, Value};
 
-use crate::api::access_log::AccessRecord;
+use super::request::Show;
+use crate::api::answer::head::AnswerHead;
+use crate::api::answer::logprobs::{ChatLogprobs, prompt_logprobs};
+use crate::api::answer::usage::Usage;
 use crate::api::params::Warning;
-use crate::api::sse::{DONE, RenderEvents, push_event};
-use crate::serving::{ChoiceOutput, ChoiceUsage, DeltaKind, OutputDelta, OutputFinish};
+use crate::serving::{ChoiceOutput, GenerationOutput, OutputFinish, StopCause, ToolCall};
 
-const ROLE: &str = "assistant";
+pub(super) const ROLE: &str = "assistant";
 
-/// What is the same in all parts of one answer.
+/// What is known of an answer before its first token.
 #[derive(Debug)]
 pub(super) struct Answer {
-    pub(super) id: String,
-    /// Seconds since 1970.
-    pub(super) created: u64,
-    pub(super) model: String,
-    pub(super) fingerprint: String,
-    /// The tier in which the request is served.
-    pub(super) service_tier: &'static str,
-    pub(super) num_prompt_tokens: u64,
-    pub(super) warnings: Vec<Warning>,
+    pub(super) head: AnswerHead,
+    pub(super) prompt_token_ids: Arc<[u32]>,
+    pub(super) show: Show,
+    /// What the answer begins with: the message that it continues, where that is to be repeated.
+    pub(super) echoed: Option<String>,
+    /// Whether the client chose the tool by its name.
+    pub(super) is_named: bool,
+    /// The client's labels.
+    pub(super) metadata: Map<String, Value>,
+}
+
+impl Answer {
+    /// Why a choice is complete, in OpenAI's words. An answer that had to call one function ends as any other does.
+    pub(super) fn finish_reason(&self, reason: OutputFinish) -> &'static str {
+        match reason {
+            OutputFinish::Stop => "stop",
+            OutputFinish::Length => "length",
+            OutputFinish::ToolCalls if self.show.legacy_call => "function_call",
+            OutputFinish::ToolCalls if self.is_named => "stop",
+            OutputFinish::ToolCalls => "tool_calls",
+        }
+    }
+}
+
+/// What the client asked to stop at, as vLLM tells it: a string or a token id.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+pub(in crate::api) enum StopReason {
+    String(String),
+    Token(u32),
+}
+
+impl From<StopCause> for StopReason {
+    fn from(cause: StopCause) -> Self {
+        match cause {
+            StopCause::String(text) => Self::String(text),
+            StopCause::Token(token_id) => Self::Token(token_id),
+        }
+    }
 }
 
 /// A whole answer.
@@ -36,6 +69,12 @@ pub(super) struct Completion {
     usage: Usage,
     service_tier: &'static str,
     system_fingerprint: String,
+    #[serde(skip_serializing_if = "Map::is_empty")]
+    metadata: Map<String, Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    prompt_logprobs: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    prompt_token_ids: Option<Vec<u32>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     warnings: Vec<Warning>,
 }
@@ -44,220 +83,115 @@ pub(super) struct Completion {
 struct Choice {
     index: u32,
     message: Message,
-    /// Always null, but present, as the SDKs' types want it.
-    logprobs: Option<()>,
+    /// Null, but present, unless asked for, as the SDKs' types want it.
+    logprobs: Option<ChatLogprobs>,
     finish_reason: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stop_reason: Option<StopReason>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    token_ids: Option<Vec<u32>>,
 }
 
 #[derive(Debug, Serialize)]
 struct Message {
     role: &'static str,
-    content: String,
+    content: Option<String>,
     /// Always null, but present, as the SDKs' types want it.
     refusal: Option<()>,
     annotations: [(); 0],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reasoning_content: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reasoning: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    tool_calls: Vec<Call>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    function_call: Option<Function>,
 }
 
-/// Tokens of a request.
-#[derive(Debug, Clone, Copy, Default, Serialize)]
-struct Usage {
-    prompt_tokens: u64,
-    completion_tokens: u64,
-    total_tokens: u64,
-    prompt_tokens_details: PromptDetails,
-    completion_tokens_details: CompletionDetails,
+#[derive(Debug, Serialize)]
+struct Call {
+    id: String,
+    #[serde(rename = "type")]
+    kind: &'static str,
+    function: Function,
 }
 
-#[derive(Debug, Clone, Copy, Default, Serialize)]
-struct PromptDetails {
-    cached_tokens: u64,
-    audio_tokens: u64,
+#[derive(Debug, Serialize)]
+struct Function {
+    name: String,
+    arguments: String,
 }
 
-#[derive(Debug, Clone, Copy, Default, Serialize)]
-struct CompletionDetails {
-    reasoning_tokens: u64,
-    audio_tokens: u64,
-    accepted_prediction_tokens: u64,
-    rejected_prediction_tokens: u64,
-}
-
-impl Usage {
-    fn of_prompt(num_tokens: u64) -> Self {
-        Self { prompt_tokens: num_tokens, total_tokens: num_tokens, ..Self::default() }
+impl From<ToolCall> for Call {
+    fn from(ToolCall { id, name, arguments }: ToolCall) -> Self {
+        Self { id, kind: "function", function: Function { name, arguments } }
     }
+}
 
-    /// Adds a choice. The prompt is counted once, and what the first choice found cached is what the request did:
-    /// the others find what the first one computed.
-    fn add(&mut self, choice: u32, usage: ChoiceUsage) {
-        let output = u64::from(usage.num_output_tokens);
-        self.completion_tokens += output;
-        self.total_tokens += output;
-        let details = &mut self.completion_tokens_details;
-        details.accepted_prediction_tokens += u64::from(usage.drafts.num_accepted);
-        details.rejected_prediction_tokens += u64::from(usage.drafts.num_rejected);
-        if choice == 0 {
-            self.prompt_tokens_details.cached_tokens = usage.num_cached_tokens.into();
+impl Message {
+    fn new(answer: &Answer, output: &mut ChoiceOutput) -> Self {
+        let text = match &answer.echoed {
+            Some(echoed) => format!("{echoed}{}", output.text),
+            None => std::mem::take(&mut output.text),
+        };
+        let reasoning = std::mem::take(&mut output.reasoning);
+        let reasoning = Some(reasoning).filter(|text| answer.show.reasoning && !text.is_empty());
+        let mut calls = std::mem::take(&mut output.tool_calls);
+        // What there is none of is null where calls take its place, as OpenAI has it.
+        let content = Some(text).filter(|text| !text.is_empty() || calls.is_empty());
+        let function_call = match answer.show.legacy_call && !calls.is_empty() {
+            true => {
+                let ToolCall { name, arguments, .. } = calls.swap_remove(0);
+                calls.clear();
+                Some(Function { name, arguments })
+            }
+            false => None,
+        };
+        Self {
+            role: ROLE,
+            content,
+            refusal: None,
+            annotations: [],
+            reasoning_content: reasoning.clone(),
+            reasoning,
+            tool_calls: calls.into_iter().map(Call::from).collect(),
+            function_call,
         }
-    }
-}
-
-fn finish_reason(reason: OutputFinish) -> &'static str {
-    match reason {
-        OutputFinish::Stop => "stop",
-        OutputFinish::Length => "length",
     }
 }
 
 impl Completion {
     /// The whole answer of a request.
-    pub(super) fn new(answer: Answer, outputs: Vec<ChoiceOutput>) -> Self {
-        let mut usage = Usage::of_prompt(answer.num_prompt_tokens);
-        for output in &outputs {
-            usage.add(output.choice, output.usage);
+    pub(super) fn new(answer: Answer, output: GenerationOutput) -> Self {
+        let mut usage = Usage::of_prompt(answer.prompt_token_ids.len() as u64);
+        for choice in &output.choices {
+            usage.add(choice.choice, choice.usage);
         }
-        let choices = outputs
-            .into_iter()
-            .map(|output| Choice {
-                index: output.choice,
-                message: Message { role: ROLE, content: output.text, refusal: None, annotations: [] },
-                logprobs: None,
-                finish_reason: finish_reason(output.reason),
-            })
-            .collect();
+        let show = answer.show;
+        let choice = |mut output: ChoiceOutput| Choice {
+            index: output.choice,
+            message: Message::new(&answer, &mut output),
+            logprobs: show.logprobs.then(|| ChatLogprobs::of(&output.tokens, show.tokens_as_ids)),
+            finish_reason: answer.finish_reason(output.reason),
+            stop_reason: output.stop.map(StopReason::from),
+            token_ids: show.token_ids.then(|| output.tokens.iter().map(|token| token.token_id).collect()),
+        };
+        let choices = output.choices.into_iter().map(choice).collect();
+        let Answer { head, prompt_token_ids, metadata, .. } = answer;
         Self {
-            id: answer.id,
+            id: head.id,
             object: "chat.completion",
-            created: answer.created,
-            model: answer.model,
+            created: head.created,
+            model: head.model,
             choices,
             usage,
-            service_tier: answer.service_tier,
-            system_fingerprint: answer.fingerprint,
-            warnings: answer.warnings,
+            service_tier: head.service_tier,
+            system_fingerprint: head.fingerprint,
+            metadata,
+            prompt_logprobs: output.prompt.map(|tokens| prompt_logprobs(&tokens)),
+            prompt_token_ids: show.token_ids.then(|| prompt_token_ids.to_vec()),
+            warnings: head.warnings,
         }
-    }
-}
-
-/// One event of a streamed answer.
-#[derive(Serialize)]
-struct Chunk<'a> {
-    id: &'a str,
-    object: &'static str,
-    created: u64,
-    model: &'a str,
-    service_tier: &'static str,
-    system_fingerprint: &'a str,
-    choices: &'a [ChunkChoice<'a>],
-    /// Absent unless asked for; then null in all chunks but the last.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    usage: Option<Option<Usage>>,
-    #[serde(skip_serializing_if = "<[Warning]>::is_empty")]
-    warnings: &'a [Warning],
-}
-
-#[derive(Serialize)]
-struct ChunkChoice<'a> {
-    index: u32,
-    delta: Delta<'a>,
-    logprobs: Option<()>,
-    finish_reason: Option<&'static str>,
-}
-
-#[derive(Default, Serialize)]
-struct Delta<'a> {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    role: Option<&'static str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    content: Option<&'a str>,
-}
-
-/// Renders a generation as chunks: a role-only chunk per choice in order, text, one finish chunk per choice, the usage
-/// chunk if asked for, the end marker.
-#[derive(Debug)]
-pub(super) struct ChunkRenderer {
-    answer: Answer,
-    num_choices: u32,
-    num_open: u32,
-    include_usage: bool,
-    usage: Usage,
-    record: Arc<AccessRecord>,
-}
-
-impl ChunkRenderer {
-    /// A renderer for an answer of `num_choices` choices.
-    pub(super) fn new(
-        answer: Answer,
-        num_choices: u32,
-        include_usage: bool,
-        record: Arc<AccessRecord>,
-    ) -> Self {
-        let usage = Usage::of_prompt(answer.num_prompt_tokens);
-        Self { answer, num_choices, num_open: num_choices, include_usage, usage, record }
-    }
-
-    fn push(
-        &self,
-        events: &mut String,
-        choices: &[ChunkChoice<'_>],
-        usage: Option<Usage>,
-        warnings: &[Warning],
-    ) {
-        let chunk = Chunk {
-            id: &self.answer.id,
-            object: "chat.completion.chunk",
-            created: self.answer.created,
-            model: &self.answer.model,
-            service_tier: self.answer.service_tier,
-            system_fingerprint: &self.answer.fingerprint,
-            choices,
-            usage: self.include_usage.then_some(usage),
-            warnings,
-        };
-        push_event(events, &chunk);
-    }
-
-    fn push_choice(
-        &self,
-        events: &mut String,
-        index: u32,
-        delta: Delta<'_>,
-        finish_reason: Option<&'static str>,
-    ) {
-        let is_last = finish_reason.is_some() && self.num_open == 0 && !self.include_usage;
-        let warnings = if is_last { self.answer.warnings.as_slice() } else { &[] };
-        self.push(events, &[ChunkChoice { index, delta, logprobs: None, finish_reason }], None, warnings);
-    }
-}
-
-impl RenderEvents for ChunkRenderer {
-    fn begin(&mut self, events: &mut String) {
-        for index in 0..self.num_choices {
-            self.push_choice(events, index, Delta { role: Some(ROLE), content: Some("") }, None);
-        }
-    }
-
-    fn delta(&mut self, delta: OutputDelta, events: &mut String) {
-        match delta.kind {
-            DeltaKind::Text(text) => {
-                let content = Delta { content: Some(&text), ..Delta::default() };
-                self.push_choice(events, delta.choice, content, None);
-            }
-            DeltaKind::Finished { reason, usage } => {
-                self.num_open -= 1;
-                self.usage.add(delta.choice, usage);
-                self.record.add_output_tokens(usage.num_output_tokens.into());
-                self.push_choice(events, delta.choice, Delta::default(), Some(finish_reason(reason)));
-            }
-            // The role-only chunks went out at the beginning; faults are the stream's to tell.
-            DeltaKind::Started | DeltaKind::Failed(_) => {}
-        }
-    }
-
-    fn end(&mut self, events: &mut String) {
-        if self.include_usage {
-            self.push(events, &[], Some(self.usage), &self.answer.warnings);
-        }
-        events.push_str(DONE);
     }
 }

@@ -1,0 +1,72 @@
+//! Generations that are answered whole, within the time that a request has.
+
+use std::future::Future;
+use std::time::Duration;
+
+use tokio::time::{Instant, timeout_at};
+
+use crate::api::access_log::AccessRecord;
+use crate::api::config::seconds;
+use crate::api::error::ApiError;
+use crate::api::state::{AppState, Phase};
+use crate::serving::{GenerateRequest, Generation, GenerationOutput};
+
+/// How long a request may take, and when that time is over.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::api) struct Deadline {
+    limit: Duration,
+    /// When the time is over.
+    pub(in crate::api) at: Instant,
+}
+
+impl Deadline {
+    /// Of a request that has just come.
+    pub(in crate::api) fn of(state: &AppState) -> Self {
+        let limit = seconds(state.config.request_timeout_s);
+        Self { limit, at: Instant::now() + limit }
+    }
+
+    /// Waits for `work`, no longer than the time allows.
+    ///
+    /// # Errors
+    /// 504 when the time is over.
+    pub(in crate::api) async fn bound<T>(self, work: impl Future<Output = T>) -> Result<T, ApiError> {
+        timeout_at(self.at, work).await.map_err(|_| ApiError::timed_out(self.limit))
+    }
+}
+
+/// Admits a request.
+///
+/// # Errors
+/// What the generator refuses, and 504 when the time is over.
+pub(in crate::api) async fn admit(
+    state: &AppState,
+    request: GenerateRequest,
+    deadline: Deadline,
+) -> Result<Generation, ApiError> {
+    Ok(deadline.bound(state.generator.generate(request)).await??)
+}
+
+/// Waits for every choice. When the client leaves, hyper drops this future, and the generation with it.
+///
+/// # Errors
+/// The first fault of any choice, 504 when the time is over, 503 when the process ends.
+pub(in crate::api) async fn collect(
+    state: &AppState,
+    generation: Generation,
+    record: &AccessRecord,
+    deadline: Deadline,
+) -> Result<GenerationOutput, ApiError> {
+    let collected = async {
+        tokio::select! {
+            biased;
+            output = generation.collect() => Ok(output?),
+            () = state.lifecycle.reached(Phase::Terminating) => Err(ApiError::shutting_down()),
+        }
+    };
+    let output: GenerationOutput = deadline.bound(collected).await??;
+    for choice in &output.choices {
+        record.add_output_tokens(choice.usage.num_output_tokens.into());
+    }
+    Ok(output)
+}

@@ -1,0 +1,169 @@
+//! What the model is told about reasoning, and what becomes of it.
+
+use serde_json::{Map, Value, json};
+
+use crate::api::error::{ApiError, shown};
+use crate::api::fields::Fields;
+use crate::api::limits;
+use crate::api::params::Judge;
+use crate::serving::ReasoningOptions;
+
+const EFFORT: &str = "reasoning_effort";
+const KWARGS: &str = "chat_template_kwargs";
+const NO_REASONING: &str = "the model does not reason";
+
+/// Efforts with the most tokens that the reasoning may take; none for as many as it likes.
+const EFFORTS: [(&str, Option<u32>); 7] = [
+    ("none", Some(0)),
+    ("minimal", Some(512)),
+    ("low", Some(2048)),
+    ("medium", Some(8192)),
+    ("high", None),
+    ("xhigh", None),
+    ("max", None),
+];
+
+/// What a request says about reasoning and to the chat template.
+#[derive(Debug, Clone, PartialEq)]
+pub(in crate::api) struct ReasoningRequest {
+    /// What becomes of the reasoning.
+    pub(in crate::api) options: ReasoningOptions,
+    /// Whether the answer shows it.
+    pub(in crate::api) include: bool,
+    /// Variables for the chat template.
+    pub(in crate::api) template_kwargs: Map<String, Value>,
+}
+
+impl Default for ReasoningRequest {
+    fn default() -> Self {
+        Self { options: ReasoningOptions::default(), include: true, template_kwargs: Map::new() }
+    }
+}
+
+/// What the model and the server allow.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::api) struct ReasoningFacts<'a> {
+    /// Whether the model reasons.
+    pub(in crate::api) model_reasons: bool,
+    /// Template variables that requests may set.
+    pub(in crate::api) allowed_kwargs: &'a [String],
+}
+
+impl ReasoningRequest {
+    /// Takes `reasoning_effort`, `enable_thinking`, `thinking_token_budget`, `include_reasoning`, `separate_reasoning`
+    /// and `chat_template_kwargs`. What is said closer to the template wins.
+    ///
+    /// # Errors
+    /// A value of the wrong type or out of its bounds, a template variable that may not be set, and what the judge does
+    /// not let pass.
+    pub(in crate::api) fn take(
+        fields: &mut Fields,
+        judge: &mut Judge,
+        facts: ReasoningFacts<'_>,
+    ) -> Result<Self, ApiError> {
+        let mut request = Self::default();
+        if let Some(value) = fields.take(EFFORT) {
+            let effort = value.as_str().ok_or_else(|| ApiError::invalid_type(EFFORT, "a string", &value))?;
+            request.set_effort(EFFORT, effort, facts, judge)?;
+        }
+        if let Some(enabled) = fields.boolean("enable_thinking")? {
+            request.set_thinking("enable_thinking", enabled, facts, judge)?;
+        }
+        if let Some(budget) = fields.integer(&limits::THINKING_TOKEN_BUDGET)? {
+            let budget = u32::try_from(budget).expect("the limit is below 2^31");
+            request.set_budget("thinking_token_budget", budget, facts, judge)?;
+        }
+        request.include = fields.boolean("include_reasoning")?.unwrap_or(true);
+        request.options.parse = fields.boolean("separate_reasoning")?.unwrap_or(true);
+        for (name, value) in fields.members(KWARGS)?.unwrap_or_default() {
+            request.set_variable(name, value, facts)?;
+        }
+        Ok(request)
+    }
+
+    /// Reasons as hard as `effort` says.
+    ///
+    /// # Errors
+    /// An effort that there is not, and what the judge does not let pass.
+    pub(in crate::api) fn set_effort(
+        &mut self,
+        at: &str,
+        effort: &str,
+        facts: ReasoningFacts<'_>,
+        judge: &mut Judge,
+    ) -> Result<(), ApiError> {
+        let Some(&(_, max_tokens)) = EFFORTS.iter().find(|(name, _)| *name == effort) else {
+            let names = EFFORTS.map(|(name, _)| name).join(", ");
+            let message = format!("'{at}' must be one of {names}, but it is '{}'.", shown(effort));
+            return Err(ApiError::invalid_value(at, message));
+        };
+        let thinks = effort != "none";
+        if !facts.model_reasons {
+            return if thinks { judge.ignore(at, NO_REASONING) } else { Ok(()) };
+        }
+        self.template_kwargs.insert("enable_thinking".to_owned(), thinks.into());
+        if thinks {
+            self.template_kwargs.insert(EFFORT.to_owned(), effort.into());
+            self.options.max_tokens = max_tokens;
+        }
+        Ok(())
+    }
+
+    /// Reasons, or does not.
+    ///
+    /// # Errors
+    /// What the judge does not let pass.
+    pub(in crate::api) fn set_thinking(
+        &mut self,
+        at: &str,
+        enabled: bool,
+        facts: ReasoningFacts<'_>,
+        judge: &mut Judge,
+    ) -> Result<(), ApiError> {
+        if !facts.model_reasons {
+            return if enabled { judge.ignore(at, NO_REASONING) } else { Ok(()) };
+        }
+        self.template_kwargs.insert("enable_thinking".to_owned(), enabled.into());
+        Ok(())
+    }
+
+    /// Reasons for `budget` tokens at most.
+    ///
+    /// # Errors
+    /// What the judge does not let pass.
+    pub(in crate::api) fn set_budget(
+        &mut self,
+        at: &str,
+        budget: u32,
+        facts: ReasoningFacts<'_>,
+        judge: &mut Judge,
+    ) -> Result<(), ApiError> {
+        if !facts.model_reasons {
+            return judge.ignore(at, NO_REASONING);
+        }
+        self.options.max_tokens = Some(budget);
+        Ok(())
+    }
+
+    fn set_variable(
+        &mut self,
+        name: String,
+        value: Value,
+        facts: ReasoningFacts<'_>,
+    ) -> Result<(), ApiError> {
+        let at = format!("{KWARGS}.{}", shown(&name));
+        if !facts.allowed_kwargs.contains(&name) {
+            let names = json!(facts.allowed_kwargs);
+            let reason = format!("the variables that may be set are {names}");
+            return Err(ApiError::unsupported_parameter(&at, &reason));
+        }
+        match &value {
+            Value::Null => return Ok(()),
+            Value::Bool(_) | Value::Number(_) => {}
+            Value::String(text) => drop(limits::TEMPLATE_KWARG.check_text(&at, text.clone())?),
+            other => return Err(ApiError::invalid_type(&at, "a boolean, a number or a string", other)),
+        }
+        self.template_kwargs.insert(name, value);
+        Ok(())
+    }
+}
