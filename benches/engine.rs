@@ -11,7 +11,7 @@ use maru::engine::{
     TenantId,
 };
 use maru::model::KvCapacity;
-use maru::sampling::{SampledToken, Sampler, SamplingParams};
+use maru::sampling::{Row, SampledToken, Sampler, SamplingParams};
 
 const ROUNDS: usize = 1_000;
 const MAX_DRAFTS: u32 = 4;
@@ -97,7 +97,7 @@ fn sample(params: &SamplingParams) -> Duration {
     let mut position = 0;
     median(|| {
         position += 1;
-        black_box(sampler.sample(black_box(&logits), params, position)).expect("valid logits");
+        black_box(sampler.sample(&Row::new(black_box(&logits), params, position))).expect("valid logits");
     })
 }
 

@@ -26,6 +26,7 @@ mod meter;
 mod pacer;
 mod planted;
 mod policy;
+mod prediction;
 mod prompt_lookup;
 mod pulse;
 mod reader;

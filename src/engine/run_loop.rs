@@ -14,7 +14,7 @@ use super::{
     StepOutcome, StepPlan, StepResults, TokenEvent,
 };
 use crate::model::{ForwardOutput, ModelError, Runner};
-use crate::sampling::Sampler;
+use crate::sampling::{Row, Sampler};
 use crate::telemetry::Metrics;
 
 /// Longest sleep of an idle engine: half of the second within which it promises a beat.
@@ -231,7 +231,7 @@ impl RunLoop {
             }
             for position in part.sample_positions() {
                 let row = logits.row(scores.len() + sampled.len());
-                sampled.push(self.sampler.sample(row, sequence.sampling(), position as u64));
+                sampled.push(self.sampler.sample(&Row::new(row, sequence.sampling(), position as u64)));
             }
         }
         StepResults { sampled, scores, hidden }
@@ -284,7 +284,7 @@ impl RunLoop {
                 self.metrics.rejected.with_label_values(&[error.label()]).inc();
                 tracing::warn!(sequence = id.0, %error, "a sequence was given up");
             }
-            SequenceError::SlowReader { .. } | SequenceError::Refused(_) => {
+            SequenceError::SlowReader { .. } | SequenceError::Refused(_) | SequenceError::Constraint(_) => {
                 tracing::warn!(sequence = id.0, %error, "a sequence was given up");
             }
             // These concern many sequences or come from the reader, and are logged once, where they happen.

@@ -234,7 +234,7 @@ impl Sequence {
     pub(super) fn guess(&mut self, max_tokens: usize) {
         let max_useful = self.max_new_tokens - self.num_output() - 1;
         let Some(lookup) = &mut self.lookup else { return };
-        self.drafts = lookup.guess(&self.tokens, max_tokens.min(max_useful));
+        self.drafts = lookup.guess(&self.tokens, self.num_prompt, max_tokens.min(max_useful));
     }
 
     /// Whether this token ends it.

@@ -122,6 +122,8 @@ impl Shared {
                 cache_salt: Arc::clone(&request.cache_salt),
                 prompt_scores: None,
                 pooling: None,
+                constraint: None,
+                prediction: Arc::default(),
             };
             let events = self.engine.submit(sequence).map_err(|error| refusal(error, prompt.len()))?;
             let clock = Clock::new(Arc::clone(&self.metrics), arrival);

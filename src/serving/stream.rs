@@ -79,6 +79,7 @@ impl Choice {
                         self.clock.mark_token();
                         OutputFinish::Stop
                     }
+                    FinishReason::Complete => OutputFinish::Stop,
                     FinishReason::Length => OutputFinish::Length,
                     FinishReason::Pooled => OutputFinish::Stop,
                 };

@@ -1,7 +1,7 @@
 //! What a sequence must give, worked out without engine, cache or batch.
 
 use maru::engine::{FakeRunner, FinishReason, NewSequence};
-use maru::sampling::Sampler;
+use maru::sampling::{Row, Sampler};
 
 /// The output of a sequence that nothing disturbs.
 #[derive(Debug, Clone, PartialEq)]
@@ -16,7 +16,8 @@ pub(crate) fn expect(sequence: &NewSequence, vocab_size: usize) -> Expected {
     let mut tokens = Vec::new();
     loop {
         let logits = FakeRunner::logits_after(&known, vocab_size);
-        let sampled = sampler.sample(&logits, &sequence.sampling, known.len() as u64).expect("valid logits");
+        let sampled =
+            sampler.sample(&Row::new(&logits, &sequence.sampling, known.len() as u64)).expect("valid logits");
         let token_id = sampled.token_id;
         if sequence.stop_token_ids.contains(&token_id) {
             return Expected { tokens, reason: FinishReason::StopToken { token_id } };

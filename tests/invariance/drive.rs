@@ -9,7 +9,7 @@ use maru::engine::{
     SequenceId, SpeculationConfig, StepLimits, StepPlan, StepResults, TokenEvent,
 };
 use maru::model::{ForwardOutput, KvCapacity, Logits, Runner};
-use maru::sampling::{SampleError, SampledToken, Sampler, TokenLogprobs};
+use maru::sampling::{Row, SampleError, SampledToken, Sampler, TokenLogprobs};
 
 /// More steps than any run takes.
 const MAX_STEPS: usize = 100_000;
@@ -80,7 +80,7 @@ pub(crate) fn blocks_held(runner: &dyn Runner, request: &NewSequence) -> u32 {
 }
 
 /// A sequence, the step in which it comes, and the one in which it is aborted, if it is.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(crate) struct Arrival {
     pub(crate) step: usize,
     pub(crate) sequence: NewSequence,
@@ -193,7 +193,7 @@ pub(crate) fn run(runner: &mut dyn Runner, settings: &Settings, arrivals: &[Arri
 /// Runs a sequence alone.
 pub(crate) fn alone(runner: &mut dyn Runner, sequence: &NewSequence) -> Course {
     let settings = Settings::alone(runner);
-    run(runner, &settings, &[Arrival::first(sequence.clone())]).courses.remove(0)
+    run(runner, &settings, &[Arrival::first(sequence.without_constraint())]).courses.remove(0)
 }
 
 /// Runs until all have ended, or the one that is watched. Arrivals come in the order of their steps.
@@ -214,7 +214,10 @@ pub(crate) fn run_until(
     for step in 0..MAX_STEPS {
         while let Some(arrival) = arrivals.get(num_arrived).filter(|arrival| arrival.step <= step) {
             let id = SequenceId(num_arrived as u64);
-            drive.scheduler.add(id, arrival.sequence.clone()).expect("every sequence alone fits the pool");
+            drive
+                .scheduler
+                .add(id, arrival.sequence.without_constraint())
+                .expect("every sequence alone fits the pool");
             num_arrived += 1;
         }
         for (index, arrival) in arrivals[..num_arrived].iter().enumerate() {
@@ -299,7 +302,7 @@ impl Drive<'_> {
                 scores.push(self.sampler.score(row, sequence.token(position), num_top));
             }
             for (position, row) in part.sample_positions().zip(&mut rows) {
-                sampled.push(self.sampler.sample(row, sequence.sampling(), position as u64));
+                sampled.push(self.sampler.sample(&Row::new(row, sequence.sampling(), position as u64)));
             }
         }
         (sampled, scores)

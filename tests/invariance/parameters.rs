@@ -19,6 +19,7 @@ fn requests(dice: &mut Dice, vocab_size: usize) -> Vec<NewSequence> {
             seed: dice.next(),
             choice_index: dice.between(0, 3) as u32,
             logprobs: [None, Some(0), Some(1), Some(20)][dice.between(0, 3)],
+            ..SamplingParams::greedy()
         };
         change(&mut drawn);
         params.push(drawn);
@@ -58,7 +59,7 @@ fn requests(dice: &mut Dice, vocab_size: usize) -> Vec<NewSequence> {
 pub(crate) fn check(runner: &mut dyn Runner, vocab_size: usize) -> Result<(), String> {
     let requests = requests(&mut Dice::new(3), vocab_size);
     let expected: Vec<_> = requests.iter().map(|request| alone(runner, request).answer).collect();
-    let arrivals: Vec<_> = requests.iter().cloned().map(Arrival::first).collect();
+    let arrivals: Vec<_> = requests.iter().map(NewSequence::without_constraint).map(Arrival::first).collect();
     for max_num_batched_tokens in [64, 100, 512] {
         let settings = Settings { max_num_batched_tokens, ..Settings::together(runner) };
         let courses = run(runner, &settings, &arrivals).courses;

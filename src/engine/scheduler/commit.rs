@@ -71,12 +71,12 @@ impl Scheduler {
         outcome
     }
 
-    /// Enters one part, with the fault of its other rows and one result per sampled row, and says how the sequence
+    /// Enters one part, with what is wrong with its other rows and one result per sampled row, and says how the sequence
     /// ends if it does.
     fn commit_part(
         &mut self,
         part: &ScheduledSequence,
-        fault: Option<SequenceError>,
+        unread: Option<SequenceError>,
         rows: &mut dyn Iterator<Item = Result<SampledToken, SampleError>>,
         outcome: &mut StepOutcome,
     ) -> Option<Ending> {
@@ -90,13 +90,14 @@ impl Scheduler {
         if completes_prompt {
             outcome.num_prompt_tokens += sequence.num_prompt();
         }
-        let mut ending = fault.map(Ending::Failed);
+        let mut ending = unread.map(Ending::Failed);
         let (mut num_right, mut num_sampled) = (0, 0);
         for (row, sampled) in rows.enumerate() {
-            let SampledToken { token_id, logprobs } = match sampled {
+            let SampledToken { token_id, logprobs, completes } = match sampled {
                 Ok(sampled) => sampled,
-                Err(_) => {
-                    ending = Some(Ending::Failed(SequenceError::InvalidLogits));
+                Err(SampleError::NotReached) => break,
+                Err(error) => {
+                    ending = Some(Ending::Failed(fault(error)));
                     break;
                 }
             };
@@ -111,8 +112,10 @@ impl Scheduler {
                 break;
             }
             outcome.events.push((part.id, TokenEvent::Token { token_id, logprobs }));
-            if sequence.push(token_id) {
-                ending = Some(Ending::Finished(FinishReason::Length));
+            let is_last = sequence.push(token_id);
+            if completes || is_last {
+                let reason = if completes { FinishReason::Complete } else { FinishReason::Length };
+                ending = Some(Ending::Finished(reason));
                 break;
             }
             if !is_guessed {
@@ -215,5 +218,15 @@ impl Scheduler {
     fn end(&mut self, slot: usize, keep: Keep) {
         self.stop(slot, keep);
         self.forget(slot);
+    }
+}
+
+/// What a sequence fails of if one of its rows gives no token.
+fn fault(error: SampleError) -> SequenceError {
+    match error {
+        SampleError::Masked | SampleError::Constraint(_) => SequenceError::Constraint(error.to_string()),
+        SampleError::Invalid | SampleError::NoCandidate | SampleError::NotReached => {
+            SequenceError::InvalidLogits
+        }
     }
 }

@@ -12,6 +12,7 @@ mod commit;
 mod plan;
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use super::kv::{HashKey, InFlight, KvBlocks};
 use super::planted::{Bug, planted};
@@ -139,6 +140,7 @@ impl Scheduler {
             return Err(AdmissionError::ScoresAndPooling);
         }
         let blocks = self.kv.sequence(&new.cache_salt);
+        let prediction = Arc::clone(&new.prediction);
         let mut sequence = Sequence::new(id, new, blocks);
         let needed = self.kv.most_held(sequence.max_computed());
         if needed > self.kv.pool().num_total() {
@@ -146,7 +148,7 @@ impl Scheduler {
             return Err(AdmissionError::NeverFits { needed, num_blocks });
         }
         if self.speculation.max_draft_tokens > 0 && !sequence.readout.is_pooled() {
-            sequence.lookup = Some(PromptLookup::new(self.speculation));
+            sequence.lookup = Some(PromptLookup::new(self.speculation).expecting(prediction));
         }
         debug_assert!(!self.slots.contains_key(&id), "{id:?} is in the engine already");
         self.tenants.enter(sequence.tenant());

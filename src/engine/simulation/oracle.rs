@@ -2,7 +2,7 @@
 
 use crate::engine::{FakeRunner, FinishReason, NewSequence, Pooling, ScoredToken};
 use crate::model::KvGroup;
-use crate::sampling::Sampler;
+use crate::sampling::{Row, Sampler};
 
 /// The output of a sequence that nothing disturbs.
 #[derive(Debug, Clone, PartialEq)]
@@ -26,7 +26,7 @@ pub(super) fn expect(sequence: &NewSequence, groups: &[KvGroup], vocab_size: usi
     let mut tokens = Vec::new();
     loop {
         let logits = FakeRunner::logits_after_in(groups, &known, vocab_size);
-        let sampled = sampler.sample(&logits, &sequence.sampling, known.len() as u64);
+        let sampled = sampler.sample(&Row::new(&logits, &sequence.sampling, known.len() as u64));
         let token_id = sampled.expect("valid logits").token_id;
         if sequence.stop_token_ids.contains(&token_id) {
             let reason = FinishReason::StopToken { token_id };

@@ -26,11 +26,18 @@ pub(super) struct Scenario {
     pub(super) drains_at: Option<usize>,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(super) struct Arrival {
     pub(super) step: usize,
     pub(super) sequence: NewSequence,
     pub(super) fate: Fate,
+}
+
+impl Clone for Arrival {
+    fn clone(&self) -> Self {
+        let Self { step, sequence, fate } = self;
+        Self { step: *step, sequence: sequence.without_constraint(), fate: *fate }
+    }
 }
 
 /// When the reader of a sequence leaves.
@@ -175,7 +182,7 @@ impl Arrivals {
                 top_p: *one_of(dice, &[1.0, 0.5]),
                 seed: dice.next() % 3,
                 choice_index: dice.between(0, 1) as u32,
-                logprobs: None,
+                ..SamplingParams::greedy()
             }
         };
         let num_stops = if dice.chance(30) { 1 } else { 0 };

@@ -17,7 +17,7 @@ use crate::engine::{
     StepResults,
 };
 use crate::model::{ForwardBatch, ForwardOutput, Runner};
-use crate::sampling::{SampleError, SampledToken, Sampler, TokenLogprobs};
+use crate::sampling::{Row, SampleError, SampledToken, Sampler, TokenLogprobs};
 
 pub(super) struct World {
     pub(super) scenario: Scenario,
@@ -106,7 +106,7 @@ impl World {
             self.tally.turned_away += 1;
             return Ok(());
         }
-        let mut handed_over = sequence.clone();
+        let mut handed_over = sequence.without_constraint();
         if self.has(Tamper::StopTokenIgnored) {
             handed_over.stop_token_ids = [].into();
         }
@@ -269,7 +269,8 @@ impl World {
                 if self.has(Tamper::DrawDependsOnTheBatch) {
                     position += row;
                 }
-                let result = self.sampler.sample(&row_of_logits(row), sequence.sampling(), position as u64);
+                let logits = row_of_logits(row);
+                let result = self.sampler.sample(&Row::new(&logits, sequence.sampling(), position as u64));
                 let is_invalid = nan_rows.contains(&row);
                 ensure!(result.is_err() == is_invalid, "{:?} got {result:?}", part.id);
                 let ignored = self.has(Tamper::NanIsIgnored);
