@@ -31,15 +31,15 @@ pub struct NewSequence {
     pub priority: Priority,
     /// Only sequences with the same salt share cached prefixes.
     pub cache_salt: Arc<[u8]>,
-    /// What holds the output to a form.
-    pub constraint: Option<Box<dyn Constraint>>,
-    /// Tokens that the output is expected to repeat: where speculation is on they are guessed first.
-    pub prediction: Arc<[u32]>,
     /// Report how likely every prompt token but the first was, with this many of the most likely tokens; none reports
     /// nothing. Takes nothing from the prefix cache.
     pub prompt_scores: Option<u8>,
     /// Give the pooled last hidden state of the prompt, and generate nothing. Does not go with `prompt_scores`.
     pub pooling: Option<Pooling>,
+    /// What holds the output to a form.
+    pub constraint: Option<Box<dyn Constraint>>,
+    /// Tokens that the output is expected to repeat: where speculation is on they are guessed first.
+    pub prediction: Arc<[u32]>,
 }
 
 /// Which hidden state stands for a prompt, after the final norm.
@@ -175,10 +175,10 @@ pub enum FinishReason {
     },
     /// `max_new_tokens` were generated.
     Length,
-    /// The constraint lets nothing follow.
-    Complete,
     /// The prompt was pooled.
     Pooled,
+    /// The constraint lets nothing follow.
+    Complete,
 }
 
 /// Why a sequence failed.

@@ -246,6 +246,18 @@ fn a_certain_token_has_log_probability_zero_however_large_its_logit() {
     assert_eq!(logprobs, TokenLogprobs { logprob: 0.0, top: vec![(1, 0.0)] });
 }
 
+#[test]
+fn the_score_of_a_token_is_what_the_sampler_says_of_it_when_it_is_chosen() {
+    let logits: Vec<f32> = (0..300).map(|i| (i as f32 * 0.37).sin() * 3.0).collect();
+    let (token_id, expected) = logprobs(&logits, &params(1.3, 0, 1.0), 5);
+    assert_eq!(Sampler::new().score(&logits, token_id, 5), Ok(expected));
+    let naive = naive_logprobs(&logits);
+    for (token_id, logprob) in naive {
+        assert_eq!(Sampler::new().score(&logits, token_id, 0), Ok(TokenLogprobs { logprob, top: vec![] }));
+    }
+    assert_eq!(Sampler::new().score(&[0.0, f32::NAN], 0, 0), Err(SampleError::Invalid));
+}
+
 proptest! {
     #[test]
     fn log_probabilities_are_the_naive_ones_to_the_bit(

@@ -10,6 +10,7 @@
 //! | `parameters` | every sampling parameter in one batch |
 //! | `speculation` | guesses on and off, and their counts |
 //! | `prefix` | prompts whose beginning is cached, and how much of it is |
+//! | `readout` | scores of prompts and pooled hidden states, among each other and in a scarce pool |
 //! | `threaded` | the same through the engine's own thread |
 //! | `control` | the other way round: a kernel that depends on the batch is noticed by every one of these |
 //!
@@ -25,5 +26,6 @@ mod needle;
 mod parameters;
 mod prefix;
 mod pressure;
+mod readout;
 mod speculation;
 mod threaded;

@@ -4,6 +4,7 @@
 mod formats;
 mod generated;
 mod golden;
+mod hidden;
 mod hostile;
 mod invariance;
 mod llama;

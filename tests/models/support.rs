@@ -5,8 +5,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use maru::model::{
-    BackendChoice, BlockTables, ByteSize, ForwardBatch, IsaChoice, KvGroupBatch, LoadError, LoadedModel,
-    ModelConfig, ModelSource, Runner, StepBounds, load_model,
+    BackendChoice, BlockTables, ByteSize, ForwardBatch, ForwardOutput, IsaChoice, KvGroupBatch, LoadError,
+    LoadedModel, ModelConfig, ModelSource, Runner, StepBounds, load_model,
 };
 use maru_kernels::Isa;
 use safetensors::tensor::{Dtype, TensorView};
@@ -98,9 +98,27 @@ impl Sequence {
     }
 }
 
-/// Computes `num_tokens` more of each sequence in one step; returns the logits of all rows. Blocks
-/// that left the window of their group are struck from the table.
+/// Which rows of a step are wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Wanted {
+    Logits,
+    Hidden,
+    Both,
+}
+
+/// Computes `num_tokens` more of each sequence in one step; returns the logits of all rows.
 pub(crate) fn step(runner: &mut dyn Runner, work: &mut [(&mut Sequence, usize)]) -> Vec<Vec<f32>> {
+    let logits = forward(runner, work, Wanted::Logits).logits;
+    (0..logits.num_rows()).map(|row| logits.row(row).to_vec()).collect()
+}
+
+/// Computes `num_tokens` more of each sequence in one step; returns what is wanted of all rows. Blocks
+/// that left the window of their group are struck from the table.
+pub(crate) fn forward(
+    runner: &mut dyn Runner,
+    work: &mut [(&mut Sequence, usize)],
+    wanted: Wanted,
+) -> ForwardOutput {
     let block_size = runner.kv_capacity().block_size;
     let mut batch = ForwardBatch { query_start: vec![0], ..ForwardBatch::default() };
     for (sequence, num_tokens) in work.iter() {
@@ -124,12 +142,18 @@ pub(crate) fn step(runner: &mut dyn Runner, work: &mut [(&mut Sequence, usize)])
         let block_tables = BlockTables::from_rows(tables.iter().map(Vec::as_slice));
         batch.kv.push(KvGroupBatch { slot_mapping, block_tables });
     }
-    batch.sample_rows = (0..as_u32(batch.token_ids.len())).collect();
-    let logits = runner.forward(&batch).unwrap().logits;
+    let rows: Vec<u32> = (0..as_u32(batch.token_ids.len())).collect();
+    if wanted != Wanted::Hidden {
+        batch.sample_rows.clone_from(&rows);
+    }
+    if wanted != Wanted::Logits {
+        batch.hidden_rows = rows;
+    }
+    let output = runner.forward(&batch).unwrap();
     for (sequence, num_tokens) in work.iter_mut() {
         sequence.num_computed += *num_tokens;
     }
-    (0..logits.num_rows()).map(|row| logits.row(row).to_vec()).collect()
+    output
 }
 
 fn as_u32(count: usize) -> u32 {

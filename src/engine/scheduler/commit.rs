@@ -71,12 +71,12 @@ impl Scheduler {
         outcome
     }
 
-    /// Enters one part, with the fault of its other rows and one result per sampled row, and says how the sequence
+    /// Enters one part, with what is wrong with its other rows and one result per sampled row, and says how the sequence
     /// ends if it does.
     fn commit_part(
         &mut self,
         part: &ScheduledSequence,
-        fault: Option<SequenceError>,
+        unread: Option<SequenceError>,
         rows: &mut dyn Iterator<Item = Result<SampledToken, SampleError>>,
         outcome: &mut StepOutcome,
     ) -> Option<Ending> {
@@ -90,7 +90,7 @@ impl Scheduler {
         if completes_prompt {
             outcome.num_prompt_tokens += sequence.num_prompt();
         }
-        let mut ending = fault.map(Ending::Failed);
+        let mut ending = unread.map(Ending::Failed);
         let (mut num_right, mut num_sampled) = (0, 0);
         for (row, sampled) in rows.enumerate() {
             let SampledToken { token_id, logprobs, completes } = match sampled {

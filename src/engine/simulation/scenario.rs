@@ -4,7 +4,7 @@ use super::dice::Dice;
 use super::oracle;
 use crate::engine::kv::HashKey;
 use crate::engine::{
-    NewSequence, Pooling, Priority, SchedulerConfig, SpeculationConfig, StepLimits, TenantId,
+    MAX_SCORED_ROWS, NewSequence, Pooling, Priority, SchedulerConfig, SpeculationConfig, StepLimits, TenantId,
 };
 use crate::model::{KvCapacity, KvGroup};
 use crate::sampling::SamplingParams;
@@ -61,9 +61,9 @@ pub(super) enum Fate {
 impl Scenario {
     pub(super) fn from_seed(seed: u64) -> Self {
         let dice = &mut Dice::new(seed);
-        let engine = engine(dice);
+        let mut engine = engine(dice);
         let vocab_size = *one_of(dice, &[2, 3, 5, 24]);
-        let arrivals = Arrivals::new(dice, &engine, vocab_size).draw(dice);
+        let mut arrivals = Arrivals::new(dice, &engine, vocab_size).draw(dice);
         let faulty = dice.chance(25);
         let mut steps = |percent| {
             if faulty { (0..100).filter(|_| dice.chance(percent)).collect() } else { Vec::new() }
@@ -75,6 +75,10 @@ impl Scenario {
             (0..num_limits).map(|_| (dice.between(0, 30), dice.between(0, 12))).collect();
         prefill_limits.sort_unstable();
         let drains_at = dice.chance(10).then(|| dice.between(0, 20));
+        if dice.chance(50) {
+            engine.max_scored_rows = dice.between(1, 4);
+        }
+        arrivals.iter_mut().for_each(|arrival| draw_readout(dice, &mut arrival.sequence));
         Self { engine, vocab_size, arrivals, failing_steps, nan_steps, prefill_limits, drains_at }
     }
 }
@@ -109,7 +113,7 @@ fn engine(dice: &mut Dice) -> SchedulerConfig {
         groups,
         prefix_cache: dice.chance(80).then(|| HashKey([dice.next() as u8; 16])),
         speculation,
-        max_scored_rows: if dice.chance(50) { dice.between(1, 4) } else { 128 },
+        max_scored_rows: MAX_SCORED_ROWS,
     }
 }
 
@@ -182,15 +186,7 @@ impl Arrivals {
             }
         };
         let num_stops = if dice.chance(30) { 1 } else { 0 };
-        let (prompt_scores, pooling) = match dice.between(0, 19) {
-            0..=2 => (Some(dice.between(0, 3) as u8), None),
-            3 => (None, Some(Pooling::Last)),
-            4 => (None, Some(Pooling::Mean)),
-            _ => (None, None),
-        };
         NewSequence {
-            prompt_scores,
-            pooling,
             sampling,
             stop_token_ids: tokens(dice, num_stops, self.vocab_size).into(),
             tenant: TenantId(dice.between(1, self.num_tenants) as u64),
@@ -235,6 +231,19 @@ fn one_of<'a, T>(dice: &mut Dice, choices: &'a [T]) -> &'a T {
 
 fn tokens(dice: &mut Dice, num_tokens: usize, vocab_size: usize) -> Vec<u32> {
     (0..num_tokens).map(|_| dice.between(0, vocab_size - 1) as u32).collect()
+}
+
+/// Some are scored, some are pooled.
+fn draw_readout(dice: &mut Dice, sequence: &mut NewSequence) {
+    match dice.between(0, 19) {
+        0..=2 => sequence.prompt_scores = Some(dice.between(0, 3) as u8),
+        3 => sequence.pooling = Some(Pooling::Last),
+        4 => sequence.pooling = Some(Pooling::Mean),
+        _ => {}
+    }
+    if sequence.pooling.is_some() && dice.chance(50) {
+        sequence.max_new_tokens = 0;
+    }
 }
 
 fn fate(dice: &mut Dice, sequence: &NewSequence) -> Fate {

@@ -121,7 +121,10 @@ fn simplify_arrival(scenario: &mut Scenario, index: usize, what: usize) -> Optio
         6 => new.max_new_tokens = (new.max_new_tokens / 2).max(1),
         7 => new.max_new_tokens = (new.max_new_tokens - 1).max(1),
         8 => new.prompt_scores = None,
-        9 => new.pooling = None,
+        9 => {
+            new.pooling = None;
+            new.max_new_tokens = new.max_new_tokens.max(1);
+        }
         _ => arrival.step /= 2,
     }
     Some(())

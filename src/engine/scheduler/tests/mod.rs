@@ -82,4 +82,5 @@ fn waiting(scheduler: &Scheduler) -> Vec<u64> {
 mod caching;
 mod guesses;
 mod limits_and_ends;
+mod readout;
 mod turns;
