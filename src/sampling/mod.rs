@@ -1,10 +1,16 @@
 //! From logits to a token: temperature, top-k, top-p, a counter-based generator, and how likely the token was.
 
+mod constraint;
+mod grammar;
 mod logprobs;
 mod params;
 pub mod rng;
 mod sampler;
+mod token_set;
 
+pub use constraint::{Constraint, ConstraintError};
+pub use grammar::GrammarSpec;
 pub use logprobs::{SampledToken, TokenLogprobs};
 pub use params::SamplingParams;
 pub use sampler::{SampleError, Sampler};
+pub use token_set::TokenSet;

@@ -1,6 +1,7 @@
 //! Between text and token ids: tokenizer, detokenizer, chat template, stop strings.
 
 mod detokenizer;
+pub mod grammar;
 mod graphemes;
 mod model;
 mod patterns;
