@@ -3,7 +3,7 @@
 mod conversation;
 mod detokenizer;
 mod format;
-mod grammar;
+pub mod grammar;
 mod graphemes;
 mod model;
 mod patterns;

@@ -1,0 +1,42 @@
+//! Why a grammar is refused.
+
+/// A grammar cannot be held.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum GrammarError {
+    /// It asks for something that would not be enforced.
+    #[error("{path}: `{keyword}` is not supported: {reason}")]
+    Unsupported {
+        /// The keyword at fault.
+        keyword: String,
+        /// The schema that holds it, such as `$.properties.name.items`.
+        path: String,
+        /// What to know about it, for a person.
+        reason: String,
+    },
+    /// It is malformed, or nothing satisfies it.
+    #[error("{reason}")]
+    Invalid {
+        /// What is wrong with it, for a person.
+        reason: String,
+    },
+    /// It is larger or costlier than a request may be.
+    #[error("{reason}")]
+    TooLarge {
+        /// Which bound it passes, for a person.
+        reason: String,
+    },
+}
+
+impl GrammarError {
+    pub(super) fn invalid(reason: impl Into<String>) -> Self {
+        Self::Invalid { reason: reason.into() }
+    }
+
+    pub(super) fn too_large(reason: impl Into<String>) -> Self {
+        Self::TooLarge { reason: reason.into() }
+    }
+
+    pub(super) fn unsupported(keyword: &str, path: impl ToString, reason: impl Into<String>) -> Self {
+        Self::Unsupported { keyword: keyword.to_owned(), path: path.to_string(), reason: reason.into() }
+    }
+}
