@@ -1,7 +1,8 @@
-//! Between text and token ids: tokenizer, detokenizer, chat template, stop strings.
+//! Between text and token ids: tokenizer, detokenizer, chat template, output format, stop strings.
 
 mod conversation;
 mod detokenizer;
+mod format;
 mod graphemes;
 mod model;
 mod patterns;
@@ -15,6 +16,7 @@ mod tokenizer;
 
 pub use conversation::{ChatMessage, ChatPrompt, EncodedChat, ToolCall, ToolDefinition};
 pub use detokenizer::Detokenizer;
+pub use format::{FormatEvent, FormatParser, LoopDetector, OutputFormat, ParserOptions, ToolChoice};
 pub use graphemes::GraphemeBuffer;
 pub use model::{GenerationDefaults, TEXT_FILES, TextError, TextModel};
 pub use prompt::PromptError;
