@@ -1,4 +1,4 @@
-//! Between text and token ids: tokenizer, detokenizer, chat template, stop strings.
+//! Between text and token ids: tokenizer, detokenizer, chat template, output format, stop strings.
 
 mod conversation;
 mod detokenizer;
@@ -17,7 +17,7 @@ mod tokenizer;
 
 pub use conversation::{ChatMessage, ChatPrompt, EncodedChat, ToolCall, ToolDefinition};
 pub use detokenizer::{Detokenizer, ShownTokens};
-pub use format::{FormatEvent, FormatParser, OutputFormat, ParserOptions, ToolChoice};
+pub use format::{FormatEvent, FormatParser, LoopDetector, OutputFormat, ParserOptions, ToolChoice};
 pub use grammar::{CompiledGrammar, GrammarCompiler, GrammarError, Language};
 pub use graphemes::GraphemeBuffer;
 pub use model::{GenerationDefaults, TEXT_FILES, TextError, TextModel};

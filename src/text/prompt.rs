@@ -13,7 +13,7 @@ use std::ops::Range;
 
 use serde_json::{Value, json};
 
-use super::template::{ChatTemplate, InputSize, TemplateError};
+use super::template::{ChatTemplate, TemplateError};
 use super::{ChatMessage, ChatPrompt, EncodedChat, SpecialText, Tokenizer};
 
 /// Most kinds of control strings in assistant messages whose treatment by the template is looked into.
@@ -165,8 +165,7 @@ impl Renderer<'_> {
             .collect();
         let mut variables = self.variables.clone();
         variables.insert("messages".to_owned(), messages.into());
-        let bytes = contents.iter().map(|content| content.len()).sum();
-        Ok(self.template.render(&variables.into(), InputSize { messages: contents.len(), bytes })?)
+        Ok(self.template.render(&variables)?)
     }
 }
 

@@ -8,6 +8,7 @@ use std::io;
 
 use minijinja::syntax::SyntaxConfig;
 use minijinja::{Environment, Error, ErrorKind, Value};
+use serde_json::{Map, Value as Json};
 
 use super::python_json::tojson;
 
@@ -15,8 +16,18 @@ use super::python_json::tojson;
 const BASE_FUEL: u64 = 200_000;
 /// Bytes of input that add one step; a template may copy its input about ten times.
 const INPUT_BYTES_PER_FUEL: u64 = 6;
-/// Steps that each message adds.
+/// Steps that each message and each tool adds.
 const FUEL_PER_MESSAGE: u64 = 500;
+/// Steps that each value in the input adds: what a template loops over besides messages and tools.
+const FUEL_PER_VALUE: u64 = 16;
+/// Steps of a rendering that is first tried on the caller's own stack, of which it takes up to 1 MiB by the reckoning
+/// above: short conversations need no more, and a thread costs many times what they do.
+const FUEL_ON_CALLERS_STACK: u64 = 2_000;
+/// Most messages and tools, and most bytes, for such a try.
+const MESSAGES_ON_CALLERS_STACK: usize = 24;
+const BYTES_ON_CALLERS_STACK: usize = 64 * 1024;
+/// Calls inside each other in such a try.
+const RECURSION_ON_CALLERS_STACK: usize = 12;
 /// Bytes of stack for each step. MiniJinja prints and frees nested lists by recursion; a template can nest a list with
 /// about two steps, and each level takes up to 700 bytes. Only what is used of a stack becomes memory.
 const STACK_BYTES_PER_FUEL: usize = 512;
@@ -51,6 +62,7 @@ struct Raised(String);
 #[derive(Debug)]
 pub(super) struct ChatTemplate {
     environment: Environment<'static>,
+    source: String,
 }
 
 impl ChatTemplate {
@@ -63,7 +75,6 @@ impl ChatTemplate {
         let syntax = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build();
         environment.set_syntax(syntax.expect("the usual delimiters"));
         environment.set_debug(false);
-        environment.set_recursion_limit(MAX_RECURSION);
         environment.set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
         // These write nested values with growing indents, which fuel does not count.
         environment.remove_filter("pprint");
@@ -72,48 +83,101 @@ impl ChatTemplate {
         environment.add_function("raise_exception", |message: String| -> Result<Value, Error> {
             Err(Error::new(ErrorKind::InvalidOperation, message.clone()).with_source(Raised(message)))
         });
-        environment.add_template_owned(NAME, source).map_err(|error| error.to_string())?;
-        Ok(Self { environment })
+        environment.add_template_owned(NAME, source.clone()).map_err(|error| error.to_string())?;
+        Ok(Self { environment, source })
     }
 
-    /// Renders the template with these variables, of which `size` says how much text they hold.
-    pub(super) fn render(
-        &self,
-        variables: &serde_json::Value,
-        size: InputSize,
-    ) -> Result<String, TemplateError> {
-        let fuel =
-            BASE_FUEL + size.bytes as u64 / INPUT_BYTES_PER_FUEL + size.messages as u64 * FUEL_PER_MESSAGE;
+    /// The template as it was written.
+    pub(super) fn source(&self) -> &str {
+        &self.source
+    }
+
+    /// Whether the template reads a variable of this name, on any path.
+    pub(super) fn reads(&self, variable: &str) -> bool {
+        let template =
+            self.environment.get_template(NAME).expect("it was added when the environment was made");
+        template.undeclared_variables(false).contains(variable)
+    }
+
+    /// Renders the template with these variables, among which `messages` and `tools` make up the input.
+    pub(super) fn render(&self, variables: &Map<String, Json>) -> Result<String, TemplateError> {
+        let mut size = InputSize::default();
+        variables.values().for_each(|value| size.add(value));
+        for list in ["messages", "tools"] {
+            size.messages += variables.get(list).and_then(Json::as_array).map_or(0, Vec::len);
+        }
+        let limit = 2 * size.bytes + SPARE_OUTPUT_BYTES;
+        let on_callers_stack =
+            size.messages <= MESSAGES_ON_CALLERS_STACK && size.bytes <= BYTES_ON_CALLERS_STACK;
+        // Whatever goes wrong here may be for want of steps, and a rendering leaves no traces.
+        if on_callers_stack
+            && let Ok(text) =
+                self.render_within(FUEL_ON_CALLERS_STACK, RECURSION_ON_CALLERS_STACK, variables, limit)
+        {
+            return Ok(text);
+        }
+        let fuel = size.fuel();
         let stack = BASE_STACK_BYTES + usize::try_from(fuel).unwrap_or(usize::MAX) * STACK_BYTES_PER_FUEL;
-        let mut environment = self.environment.clone();
-        environment.set_fuel(Some(fuel));
-        let mut output = BoundedWriter { bytes: Vec::new(), limit: 2 * size.bytes + SPARE_OUTPUT_BYTES };
         std::thread::scope(|scope| {
             let thread = std::thread::Builder::new().name("chat-template".to_owned()).stack_size(stack);
             let rendering = thread
-                .spawn_scoped(scope, || render_into(&environment, variables, &mut output))
+                .spawn_scoped(scope, || self.render_within(fuel, MAX_RECURSION, variables, limit))
                 .map_err(|error| TemplateError::Failed(format!("no thread to render on: {error}")))?;
             rendering.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-        })?;
+        })
+    }
+
+    /// Renders on this thread. All that the rendering made is freed here too, which takes stack.
+    fn render_within(
+        &self,
+        fuel: u64,
+        max_recursion: usize,
+        variables: &Map<String, Json>,
+        max_bytes: usize,
+    ) -> Result<String, TemplateError> {
+        let mut environment = self.environment.clone();
+        environment.set_fuel(Some(fuel));
+        environment.set_recursion_limit(max_recursion);
+        let template = environment.get_template(NAME).expect("it was added when the environment was made");
+        let mut output = BoundedWriter { bytes: Vec::new(), limit: max_bytes };
+        let values: Value =
+            Value::from_pairs(variables.iter().map(|(name, value)| (name.as_str(), template_value(value))));
+        template.render_captured_to(values, &mut output).map(drop).map_err(cause)?;
         String::from_utf8(output.bytes).map_err(|error| TemplateError::Failed(error.to_string()))
     }
 }
 
 /// How much a template has to work on.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct InputSize {
-    pub(super) messages: usize,
-    /// Bytes of text in all messages.
-    pub(super) bytes: usize,
+#[derive(Debug, Clone, Copy, Default)]
+struct InputSize {
+    /// Messages and tools.
+    messages: usize,
+    /// Lists, maps, texts, numbers and the like.
+    values: usize,
+    /// Bytes of text, names of values included.
+    bytes: usize,
 }
 
-fn render_into(
-    environment: &Environment<'_>,
-    variables: &serde_json::Value,
-    output: &mut BoundedWriter,
-) -> Result<(), TemplateError> {
-    let template = environment.get_template(NAME).expect("it was added when the environment was made");
-    template.render_captured_to(template_value(variables), output).map(drop).map_err(cause)
+impl InputSize {
+    fn add(&mut self, value: &Json) {
+        self.values += 1;
+        match value {
+            Json::String(text) => self.bytes += text.len(),
+            Json::Array(items) => items.iter().for_each(|item| self.add(item)),
+            Json::Object(pairs) => pairs.iter().for_each(|(name, item)| {
+                self.bytes += name.len();
+                self.add(item);
+            }),
+            Json::Null | Json::Bool(_) | Json::Number(_) => {}
+        }
+    }
+
+    fn fuel(self) -> u64 {
+        BASE_FUEL
+            + self.bytes as u64 / INPUT_BYTES_PER_FUEL
+            + self.messages as u64 * FUEL_PER_MESSAGE
+            + self.values as u64 * FUEL_PER_VALUE
+    }
 }
 
 fn cause(error: Error) -> TemplateError {
@@ -131,8 +195,7 @@ fn cause(error: Error) -> TemplateError {
 }
 
 /// JSON as a template's value; maps keep the order of their keys.
-fn template_value(json: &serde_json::Value) -> Value {
-    use serde_json::Value as Json;
+fn template_value(json: &Json) -> Value {
     match json {
         Json::Null => Value::from(()),
         Json::Bool(truth) => Value::from(*truth),

@@ -8,8 +8,8 @@ const CLOSED_TURNS: &str = include_str!("../../../tests/fixtures/templates/close
 const TOOLS: &str = include_str!("../../../tests/fixtures/templates/tools.jinja");
 
 fn render(source: &str, variables: serde_json::Value) -> Result<String, TemplateError> {
-    let size = InputSize { messages: 4, bytes: variables.to_string().len() };
-    ChatTemplate::new(source.to_owned()).expect("compiles").render(&variables, size)
+    let serde_json::Value::Object(variables) = variables else { panic!("variables have names") };
+    ChatTemplate::new(source.to_owned()).expect("compiles").render(&variables)
 }
 
 fn conversation(answer: &str) -> serde_json::Value {
@@ -174,4 +174,21 @@ fn templates_reach_no_files() {
 fn a_faulty_template_is_refused_with_its_place() {
     let reason = ChatTemplate::new("line one\n{% if x %}".to_owned()).expect_err("no end");
     assert!(reason.contains("chat:2"), "{reason}");
+}
+
+#[test]
+fn what_the_callers_stack_does_not_hold_is_rendered_all_the_same() {
+    let long = "{% for i in range(5000) %}x{% endfor %}";
+    assert_eq!(render(long, json!({})).expect("renders").len(), 5_000);
+    let deep = "{% macro m(n) %}{% if n %}({{ m(n - 1) }}){% endif %}{% endmacro %}{{ m(15) }}";
+    assert_eq!(render(deep, json!({})).expect("renders").len(), 30);
+}
+
+#[test]
+fn the_variables_that_a_template_reads_are_known() {
+    let reads = |source: &str, name| ChatTemplate::new(source.to_owned()).expect("compiles").reads(name);
+    assert!(reads(TOOLS, "tools"));
+    assert!(reads(TOOLS, "enable_thinking"));
+    assert!(!reads(OPEN_USER_TURNS, "tools"));
+    assert!(!reads("{% set tools = [] %}{{ tools }}", "tools"));
 }
