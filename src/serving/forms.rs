@@ -16,19 +16,18 @@ pub(super) fn compile_form(
     request: &GenerateRequest,
     in_reasoning: bool,
 ) -> Result<Option<CompiledGrammar>, GenerateError> {
-    let calls = call_grammar(text, request)?;
-    let (spec, param) = match (calls, &request.grammar) {
+    let form = request.grammar.as_ref();
+    let calls = call_grammar(text, request, form.is_some())?;
+    let (spec, param) = match (calls, form) {
         (None, None) => return Ok(None),
         (None, Some(FormRequest { spec, param })) => (spec.clone(), param.as_str()),
         (Some(calls), None) => (calls, "tools"),
         (Some(calls), Some(FormRequest { spec, param })) => {
-            // What the text must look like is said on its own first, so that a fault in it is named.
+            // The form is compiled on its own first, so that a fault in it is named.
             compile(text, spec, param)?;
-            let must_call = matches!(
-                request.tool_choice,
-                ToolChoice::Required | ToolChoice::Named(_) | ToolChoice::Allowed { required: true, .. }
-            );
-            (if must_call { calls } else { text.format().either(spec.clone(), calls) }, "tools")
+            // Where a call must come, there is no text that could have a form.
+            let spec = if must_call(request) { calls } else { text.format().either(spec.clone(), calls) };
+            (spec, "tools")
         }
     };
     let spec = if in_reasoning { text.format().after_reasoning(spec) } else { spec };
@@ -43,15 +42,34 @@ fn grammar_fault(param: &str, error: &GrammarError) -> RequestError {
     fault(param, error.to_string())
 }
 
-/// The form of an answer that may or must call tools.
-fn call_grammar(text: &TextModel, request: &GenerateRequest) -> Result<Option<GrammarSpec>, RequestError> {
+/// Whether the answer must call a tool.
+fn must_call(request: &GenerateRequest) -> bool {
+    matches!(
+        request.tool_choice,
+        ToolChoice::Required | ToolChoice::Named(_) | ToolChoice::Allowed { required: true, .. }
+    )
+}
+
+/// The form of an answer that may or must call tools; `calls_only` leaves out the text that may stand there instead.
+fn call_grammar(
+    text: &TextModel,
+    request: &GenerateRequest,
+    calls_only: bool,
+) -> Result<Option<GrammarSpec>, RequestError> {
     let PromptInput::Chat(chat) = &request.prompt else { return Ok(None) };
     if chat.tools.is_empty() || request.tool_choice == ToolChoice::None {
         return Ok(None);
     }
     let tools = chat.tools.iter().enumerate().map(|(i, tool)| held(text, i, tool));
     let tools = tools.collect::<Result<Vec<_>, _>>()?;
-    Ok(text.format().tool_grammar(&tools, &request.tool_choice, request.parallel_tool_calls))
+    let choice = match &request.tool_choice {
+        ToolChoice::Auto if calls_only => ToolChoice::Required,
+        ToolChoice::Allowed { names, .. } if calls_only => {
+            ToolChoice::Allowed { names: names.clone(), required: true }
+        }
+        choice => choice.clone(),
+    };
+    Ok(text.format().tool_grammar(&tools, &choice, request.parallel_tool_calls))
 }
 
 /// A tool whose schema can be held to: one that cannot stays as it is described to the model, but its arguments may be

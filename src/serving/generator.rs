@@ -16,7 +16,7 @@ use super::{
     Congestion, GenerateError, GenerateRequest, Generation, PromptInput, RenderedPrompt, ServingConfig,
 };
 use crate::engine::{EngineHandle, EnginePulse, NewSequence, SubmitError};
-use crate::sampling::SamplingParams;
+use crate::sampling::{Constraint, SamplingParams};
 use crate::telemetry::Metrics;
 use crate::text::{CompiledGrammar, GenerationDefaults, StopStrings, TextModel};
 
@@ -164,7 +164,7 @@ impl Shared {
             tenant: request.tenant,
             priority: request.priority,
             cache_salt: Arc::clone(&request.cache_salt),
-            constraint: prepared.grammar.as_ref().map(CompiledGrammar::start),
+            constraint: self.constraint(request, prepared),
             prediction: Arc::clone(&prepared.prediction),
             prompt_scores: scores_prompt,
             pooling: None,
@@ -188,6 +188,15 @@ impl Shared {
             prompt: scores_prompt.map(|_| PromptScores::new(teller, &prepared.prompt)),
             clock: Clock::new(Arc::clone(&self.metrics), arrival),
         }))
+    }
+
+    /// What holds one choice to its form and its language.
+    fn constraint(&self, request: &GenerateRequest, prepared: &Prepared) -> Option<Box<dyn Constraint>> {
+        let form = prepared.grammar.as_ref().map(CompiledGrammar::start);
+        match request.language {
+            None => form,
+            Some(language) => Some(self.text.grammars().lock_language(language, form)),
+        }
     }
 
     /// Runs `work` on the blocking pool, with a bound on how much runs, on the queue for it and on the time.

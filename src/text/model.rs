@@ -111,11 +111,12 @@ impl TextModel {
         let marks = marks.iter().filter_map(|mark| tokenizer.token_to_id(mark));
         let marks = ShownTokens::These(marks.collect());
         let compile = |(file, text)| ChatTemplate::new(text).map_err(|reason| fault(file, reason));
+        let tokenizer = Arc::new(tokenizer);
         Ok(Self {
             format,
             marks,
-            grammars: GrammarCompiler,
-            tokenizer: Arc::new(tokenizer),
+            grammars: GrammarCompiler::new(Arc::clone(&tokenizer), &stop_token_ids),
+            tokenizer,
             template: source.map(compile).transpose()?,
             variables,
             stop_token_ids: stop_token_ids.into(),

@@ -65,18 +65,13 @@ impl OutputFormat {
             }
         };
         lark += SPACE;
-        lark += &match grammar {
-            GrammarSpec::JsonSchema { schema } => format!("answer: %json {schema}\n"),
-            GrammarSpec::JsonObject => format!("answer: %json {}\n", json!({"type": "object"})),
-            GrammarSpec::Regex(regex) if regex.is_empty() => "answer: \"\"\n".to_owned(),
-            GrammarSpec::Regex(regex) => format!("answer: /{}/\n", delimited(&regex)),
-            GrammarSpec::Choice(texts) => {
-                let texts: Vec<String> = texts.iter().map(|text| literal(text)).collect();
-                format!("answer: {}\n", texts.join(" | "))
-            }
-            GrammarSpec::Lark(inner) => format!("answer: %lark {{\n{inner}\n}}\n"),
-        };
+        lark += &rule("answer", grammar);
         GrammarSpec::Lark(lark)
+    }
+
+    /// An output that has one form or the other.
+    pub fn either(&self, one: GrammarSpec, other: GrammarSpec) -> GrammarSpec {
+        GrammarSpec::Lark(format!("start: one | other\n{}{}", rule("one", one), rule("other", other)))
     }
 
     /// The rules above `body` for calls in tags.
@@ -166,6 +161,21 @@ impl OutputFormat {
             .map(|id| format!("<[{id}]>"))
             .collect();
         if ids.is_empty() { String::new() } else { format!("({})", ids.join(" | ")) }
+    }
+}
+
+/// A rule that holds a whole grammar.
+fn rule(name: &str, grammar: GrammarSpec) -> String {
+    match grammar {
+        GrammarSpec::JsonSchema { schema } => format!("{name}: %json {schema}\n"),
+        GrammarSpec::JsonObject => format!("{name}: %json {}\n", json!({"type": "object"})),
+        GrammarSpec::Regex(regex) if regex.is_empty() => format!("{name}: \"\"\n"),
+        GrammarSpec::Regex(regex) => format!("{name}: /{}/\n", delimited(&regex)),
+        GrammarSpec::Choice(texts) => {
+            let texts: Vec<String> = texts.iter().map(|text| literal(text)).collect();
+            format!("{name}: {}\n", texts.join(" | "))
+        }
+        GrammarSpec::Lark(inner) => format!("{name}: %lark {{\n{inner}\n}}\n"),
     }
 }
 

@@ -85,7 +85,12 @@ impl GrammarCompiler {
             ParserFactory::new_simple(&env).expect("the slices of a vocabulary are fixed expressions");
         factory.quiet();
         *factory.limits_mut() = limits();
-        Self { factory: Arc::new(factory), cache: GrammarCache::default(), tokenizer, languages: Default::default() }
+        Self {
+            factory: Arc::new(factory),
+            cache: GrammarCache::default(),
+            tokenizer,
+            languages: Default::default(),
+        }
     }
 
     /// Compiles a grammar, or finds it compiled. Takes up to a few hundred milliseconds, on a thread of its own.
@@ -121,7 +126,11 @@ impl GrammarCompiler {
 
     /// Holds an output to a language, and to `inner` beside it if there is one. Unlike the set of
     /// [`language_set`](super::language_set) this is exact where tokens hold only parts of characters.
-    pub fn lock_language(&self, language: Language, inner: Option<Box<dyn Constraint>>) -> Box<dyn Constraint> {
+    pub fn lock_language(
+        &self,
+        language: Language,
+        inner: Option<Box<dyn Constraint>>,
+    ) -> Box<dyn Constraint> {
         let table = self.languages[language as usize]
             .get_or_init(|| Arc::new(LanguageTable::new(&self.tokenizer, language)));
         Box::new(LanguageLock::new(Arc::clone(table), self.end_token_ids(), inner))

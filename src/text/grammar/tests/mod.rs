@@ -96,7 +96,9 @@ impl Model {
                     candidates.iter().copied().find(|&id| self.bytes(&[id]) == text.as_bytes())
                 });
                 let closing = hurry.then_some(closing).into_iter().flatten().next();
-                closing.filter(|_| chance.below(16) > 0).unwrap_or_else(|| candidates[chance.below(candidates.len())])
+                closing
+                    .filter(|_| chance.below(16) > 0)
+                    .unwrap_or_else(|| candidates[chance.below(candidates.len())])
             };
             state.accept(next).expect("the mask allowed it");
             if next == END {
