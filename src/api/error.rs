@@ -255,6 +255,7 @@ impl From<GenerateError> for ApiError {
             GenerateError::Overloaded { reason, retry_after_ms } => {
                 Self::overloaded(&reason.to_string(), Duration::from_millis(retry_after_ms))
             }
+            GenerateError::Sequence(error) => error.into(),
             GenerateError::ShuttingDown => Self::shutting_down(),
             GenerateError::Internal(reason) => {
                 tracing::error!(%reason, "a request failed");

@@ -1,6 +1,6 @@
 //! Why a request is not served.
 
-use crate::engine::Overload;
+use crate::engine::{Overload, SequenceError};
 
 /// A request that can never be served as it stands.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -34,6 +34,9 @@ pub enum GenerateError {
         /// When another try has a chance.
         retry_after_ms: u64,
     },
+    /// A sequence of the request failed.
+    #[error(transparent)]
+    Sequence(#[from] SequenceError),
     /// The server is stopping.
     #[error("the server is shutting down")]
     ShuttingDown,

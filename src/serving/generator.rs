@@ -26,7 +26,7 @@ const PREPARATION_RETRY_MS: u64 = 1_000;
 /// Serves requests on one model. Cheap to clone.
 #[derive(Clone)]
 pub struct Generator {
-    shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
 }
 
 impl fmt::Debug for Generator {
@@ -35,11 +35,11 @@ impl fmt::Debug for Generator {
     }
 }
 
-struct Shared {
-    engine: EngineHandle,
-    text: Arc<TextModel>,
-    metrics: Arc<Metrics>,
-    config: ServingConfig,
+pub(super) struct Shared {
+    pub(super) engine: EngineHandle,
+    pub(super) text: Arc<TextModel>,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) config: ServingConfig,
     /// Places for prompts that are being rendered and tokenised.
     places: Arc<Semaphore>,
     /// Requests that have or wait for a place.
@@ -200,7 +200,7 @@ impl Shared {
     }
 
     /// Runs `work` on the blocking pool, with a bound on how much runs, on the queue for it and on the time.
-    async fn on_a_place<T: Send + 'static>(
+    pub(super) async fn on_a_place<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> Result<T, GenerateError> + Send + 'static,
     ) -> Result<T, GenerateError> {
@@ -252,7 +252,7 @@ fn unprepared(waiting: usize, max: usize) -> GenerateError {
     GenerateError::Overloaded { reason, retry_after_ms: PREPARATION_RETRY_MS }
 }
 
-fn refusal(error: SubmitError, num_prompt_tokens: usize) -> GenerateError {
+pub(super) fn refusal(error: SubmitError, num_prompt_tokens: usize) -> GenerateError {
     match error {
         SubmitError::Overloaded { reason, retry_after_ms } => {
             GenerateError::Overloaded { reason: reason.into(), retry_after_ms }
@@ -265,11 +265,12 @@ fn refusal(error: SubmitError, num_prompt_tokens: usize) -> GenerateError {
 }
 
 /// The metric's label of a refusal.
-fn rejection(error: &GenerateError) -> &'static str {
+pub(super) fn rejection(error: &GenerateError) -> &'static str {
     match error {
         GenerateError::Invalid(_) => "invalid",
         GenerateError::ContextLengthExceeded { .. } => "context_length",
         GenerateError::Overloaded { reason, .. } => reason.label(),
+        GenerateError::Sequence(error) => error.label(),
         GenerateError::ShuttingDown => "shutting_down",
         GenerateError::Internal(_) => "internal",
     }

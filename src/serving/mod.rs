@@ -3,6 +3,7 @@
 mod choice;
 mod clock;
 mod config;
+mod embed;
 mod error;
 mod forms;
 mod generation;
@@ -21,11 +22,11 @@ pub use output::{
     RankedToken, StopCause,
 };
 pub use request::{
-    EndOptions, FormRequest, GenerateRequest, PromptInput, ReasoningOptions, RenderedPrompt, ReportOptions,
-    SamplingOptions,
+    EmbedRequest, Embedding, EndOptions, FormRequest, GenerateRequest, PromptInput, ReasoningOptions,
+    RenderedPrompt, ReportOptions, SamplingOptions,
 };
 
-pub use crate::engine::{DraftCounts, EnginePulse, Overload, Priority, SequenceError, TenantId};
+pub use crate::engine::{DraftCounts, EnginePulse, Overload, Pooling, Priority, SequenceError, TenantId};
 pub use crate::sampling::GrammarSpec;
 pub use crate::text::{
     ChatMessage, ChatPrompt, GenerationDefaults, Language, ToolCall, ToolChoice, ToolDefinition,

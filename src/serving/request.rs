@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::engine::{Priority, TenantId};
+use crate::engine::{Pooling, Priority, TenantId};
 use crate::sampling::GrammarSpec;
 use crate::text::{ChatMessage, ChatPrompt, Language, ToolChoice};
 
@@ -186,4 +186,30 @@ pub struct RenderedPrompt {
     pub token_ids: Vec<u32>,
     /// The text that the chat template made of a conversation.
     pub text: Option<String>,
+}
+
+/// A request for the vector that stands for a prompt.
+#[derive(Debug, Clone, PartialEq)]
+pub struct EmbedRequest {
+    /// What it is to stand for.
+    pub prompt: PromptInput,
+    /// Keep only so many tokens of the prompt, the last ones; all when absent.
+    pub truncate_prompt_tokens: Option<usize>,
+    /// Which hidden states it is made of.
+    pub pooling: Pooling,
+    /// Who asks; the engine is shared fairly between tenants.
+    pub tenant: TenantId,
+    /// How urgent it is.
+    pub priority: Priority,
+    /// Only requests with the same salt share cached prefixes.
+    pub cache_salt: Arc<[u8]>,
+}
+
+/// The vector that stands for a prompt.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Embedding {
+    /// As the model has it, of no particular length.
+    pub values: Vec<f32>,
+    /// Tokens of the prompt.
+    pub num_prompt_tokens: usize,
 }
