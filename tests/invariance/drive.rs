@@ -6,10 +6,10 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use maru::engine::kv::HashKey;
 use maru::engine::{
     BatchBuilder, DraftCounts, FinishReason, NewSequence, Scheduler, SchedulerConfig, SequenceId,
-    SpeculationConfig, StepLimits, StepPlan, TokenEvent,
+    SpeculationConfig, StepLimits, StepPlan, StepSampler, TokenEvent,
 };
 use maru::model::{KvCapacity, Logits, Runner};
-use maru::sampling::{Row, SampleError, SampledToken, Sampler, TokenLogprobs};
+use maru::sampling::TokenLogprobs;
 
 /// More steps than any run takes.
 const MAX_STEPS: usize = 100_000;
@@ -194,7 +194,7 @@ pub(crate) fn run_until(
         scheduler: settings.scheduler(runner),
         runner,
         builder: BatchBuilder::new(),
-        sampler: Sampler::new(),
+        sampler: StepSampler::new(),
         run: Run { courses: vec![Course::default(); arrivals.len()], tally: Tally::default() },
     };
     let mut num_arrived = 0;
@@ -229,7 +229,7 @@ struct Drive<'a> {
     scheduler: Scheduler,
     runner: &'a mut dyn Runner,
     builder: BatchBuilder,
-    sampler: Sampler,
+    sampler: StepSampler,
     run: Run,
 }
 
@@ -238,10 +238,11 @@ impl Drive<'_> {
         let plan = self.scheduler.schedule();
         assert!(plan.num_tokens() > 0, "every step advances somebody");
         let batch = self.builder.build(&plan, &self.scheduler);
+        self.sampler.prepare(&plan, &mut self.scheduler);
         let logits = self.runner.forward(batch).expect("the batch is right");
         assert_eq!(logits.num_rows(), plan.num_samples());
         self.note(&plan);
-        let sampled = self.sample(&plan, &logits);
+        let sampled = self.sampler.sample(&plan, &mut self.scheduler, &logits);
         let mut rows = hashes(&plan, &logits);
         let outcome = self.scheduler.commit(&plan, sampled);
         self.run.tally.num_draft_tokens += outcome.num_draft_tokens;
@@ -269,19 +270,6 @@ impl Drive<'_> {
                 TokenEvent::Failed { error } => panic!("sequence {id} failed: {error}"),
             }
         }
-    }
-
-    /// One result per row that samples.
-    fn sample(&mut self, plan: &StepPlan, logits: &Logits) -> Vec<Result<SampledToken, SampleError>> {
-        let mut sampled = Vec::new();
-        for part in plan.sampling() {
-            let sampling = self.scheduler.scheduled(part).sampling();
-            for position in part.sample_positions() {
-                let row = logits.row(sampled.len());
-                sampled.push(self.sampler.sample(&Row::new(row, sampling, position as u64)));
-            }
-        }
-        sampled
     }
 
     fn note(&mut self, plan: &StepPlan) {
