@@ -7,6 +7,7 @@ use super::Checked;
 use super::contents::{Contents, Name};
 use super::ledger::Ledger;
 use super::oracle;
+use super::rule::Rule;
 use super::scenario::{Arrival, Fate, Scenario};
 use super::tally::Tally;
 use super::tamper::Tamper;
@@ -102,12 +103,13 @@ impl World {
     }
 
     fn arrive(&mut self, id: SequenceId, arrival: Arrival) -> Checked {
-        let Arrival { sequence, fate, .. } = arrival;
+        let Arrival { sequence, rule, fate, .. } = arrival;
         if self.scenario.drains_at.is_some_and(|step| self.step >= step) {
             self.tally.turned_away += 1;
             return Ok(());
         }
         let mut handed_over = sequence.without_constraint();
+        handed_over.constraint = rule.map(Rule::start);
         if self.has(Tamper::StopTokenIgnored) {
             handed_over.stop_token_ids = [].into();
         }
@@ -121,7 +123,7 @@ impl World {
             Ok(()) => {
                 ensure!(needed <= num_blocks, "{id:?} was taken though it can never fit");
                 let expected =
-                    oracle::expect(&sequence, &self.scenario.engine.groups, self.scenario.vocab_size);
+                    oracle::expect(&sequence, rule, &self.scenario.engine.groups, self.scenario.vocab_size);
                 self.ledger.enter(sequence.tenant);
                 self.open.insert(id, Tracked::new(sequence, expected, fate, self.step));
             }
