@@ -5,6 +5,7 @@ use maru::sampling;
 
 #[path = "../../src/engine/simulation/dice.rs"]
 mod dice;
+mod forms;
 mod oracle;
 mod rig;
 #[path = "../../src/engine/simulation/rule.rs"]
