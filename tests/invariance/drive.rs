@@ -11,6 +11,8 @@ use maru::engine::{
 use maru::model::{KvCapacity, Logits, Runner};
 use maru::sampling::TokenLogprobs;
 
+use crate::rule::Rule;
+
 /// More steps than any run takes.
 const MAX_STEPS: usize = 100_000;
 
@@ -81,12 +83,14 @@ pub(crate) fn blocks_held(runner: &dyn Runner, request: &NewSequence) -> u32 {
 pub(crate) struct Arrival {
     pub(crate) step: usize,
     pub(crate) sequence: NewSequence,
+    /// What its constraint is made of, if it has one.
+    pub(crate) rule: Option<Rule>,
     pub(crate) leaves: Option<usize>,
 }
 
 impl Arrival {
     pub(crate) fn first(sequence: NewSequence) -> Self {
-        Self { step: 0, sequence, leaves: None }
+        Self { step: 0, sequence, rule: None, leaves: None }
     }
 }
 
@@ -201,10 +205,9 @@ pub(crate) fn run_until(
     for step in 0..MAX_STEPS {
         while let Some(arrival) = arrivals.get(num_arrived).filter(|arrival| arrival.step <= step) {
             let id = SequenceId(num_arrived as u64);
-            drive
-                .scheduler
-                .add(id, arrival.sequence.without_constraint())
-                .expect("every sequence alone fits the pool");
+            let constraint = arrival.rule.map(Rule::start);
+            let sequence = NewSequence { constraint, ..arrival.sequence.without_constraint() };
+            drive.scheduler.add(id, sequence).expect("every sequence alone fits the pool");
             num_arrived += 1;
         }
         for (index, arrival) in arrivals[..num_arrived].iter().enumerate() {
@@ -261,7 +264,7 @@ impl Drive<'_> {
                     course.answer.logprobs.push(logprobs.as_deref().map(LogprobBits::from));
                 }
                 TokenEvent::Finished { reason, drafts } => {
-                    if reason != FinishReason::Length {
+                    if matches!(reason, FinishReason::StopToken { .. }) {
                         course.answer.rows.push(take_row());
                     }
                     course.answer.ending = Some(reason);
