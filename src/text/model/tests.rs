@@ -105,7 +105,12 @@ fn the_recommended_sampling_is_read() {
     let defaults = |text: &str| load(&[(GENERATION_CONFIG, text)]).expect("loads").defaults().clone();
     assert_eq!(
         defaults(r#"{"temperature": 0.6, "top_p": 0.95, "top_k": 20, "do_sample": true}"#),
-        GenerationDefaults { temperature: Some(0.6), top_p: Some(0.95), top_k: Some(20) }
+        GenerationDefaults {
+            temperature: Some(0.6),
+            top_p: Some(0.95),
+            top_k: Some(20),
+            ..Default::default()
+        }
     );
     assert_eq!(defaults(r#"{"do_sample": false, "temperature": 0.6}"#).temperature, Some(0.0));
 }
