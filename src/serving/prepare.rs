@@ -98,6 +98,7 @@ fn prompt_fault(param: &str, error: PromptError) -> GenerateError {
         PromptError::Role { index, .. } => fault(format!("messages[{index}].role"), reason).into(),
         PromptError::NoTemplate
         | PromptError::ControlString
+        | PromptError::Continuation { .. }
         | PromptError::Template(
             TemplateError::Refused(_) | TemplateError::Limit | TemplateError::Failed(_),
         ) => fault(param, reason).into(),
@@ -153,7 +154,8 @@ mod tests {
 
     #[test]
     fn the_request_wins_over_the_model_and_the_model_over_plain_sampling() {
-        let defaults = GenerationDefaults { temperature: Some(0.6), top_p: Some(0.95), top_k: None };
+        let defaults =
+            GenerationDefaults { temperature: Some(0.6), top_p: Some(0.95), ..GenerationDefaults::default() };
         let asked = SamplingOptions { temperature: Some(0.0), ..SamplingOptions::default() };
         let sampling = complete_sampling(&asked, &defaults, 7);
         let expected =

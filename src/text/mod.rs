@@ -1,7 +1,9 @@
 //! Between text and token ids: tokenizer, detokenizer, chat template, stop strings.
 
+mod chat_variables;
 mod conversation;
 mod detokenizer;
+mod fragments;
 mod graphemes;
 mod model;
 mod patterns;
@@ -12,6 +14,7 @@ mod template;
 #[cfg(test)]
 mod test_support;
 mod tokenizer;
+mod tool_support;
 
 pub use conversation::{ChatMessage, ChatPrompt, EncodedChat, ToolCall, ToolDefinition};
 pub use detokenizer::Detokenizer;

@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 
 use super::prompt::Renderer;
 use super::template::ChatTemplate;
+use super::tool_support::ToolSupport;
 use super::{ChatPrompt, Detokenizer, EncodedChat, PromptError, SpecialText, Tokenizer};
 
 const TOKENIZER: &str = "tokenizer.json";
@@ -15,6 +16,9 @@ const SPECIAL_TOKENS: &str = "special_tokens_map.json";
 const TEMPLATE: &str = "chat_template.jinja";
 const GENERATION_CONFIG: &str = "generation_config.json";
 const CONFIG: &str = "config.json";
+
+/// Special tokens that the files name, under the names that chat templates know too.
+const NAMED_TOKENS: [&str; 4] = ["bos_token", "eos_token", "unk_token", "pad_token"];
 
 /// The files of a model that concern text; all but `tokenizer.json` may be absent.
 pub const TEXT_FILES: [&str; 6] =
@@ -29,6 +33,10 @@ pub struct GenerationDefaults {
     pub top_p: Option<f32>,
     /// Number of tokens to keep; 0 keeps all.
     pub top_k: Option<u32>,
+    /// Least probability as a share of the greatest; 0 keeps all.
+    pub min_p: Option<f32>,
+    /// Divides the logits of tokens that came before; 1 changes nothing.
+    pub repetition_penalty: Option<f32>,
 }
 
 /// A model's text files cannot be used.
@@ -45,9 +53,10 @@ pub struct TextError {
 #[derive(Debug)]
 pub struct TextModel {
     tokenizer: Arc<Tokenizer>,
-    template: Option<ChatTemplate>,
-    /// Variables that the chat template sees beside the messages.
+    template: Option<(ChatTemplate, ToolSupport)>,
+    /// Variables that the chat template sees beside the conversation: the names of special tokens.
     variables: Map<String, Value>,
+    tokenizer_config: Map<String, Value>,
     stop_token_ids: Arc<[u32]>,
     defaults: GenerationDefaults,
 }
@@ -84,8 +93,7 @@ impl TextModel {
         stop_token_ids.dedup();
 
         let mut variables = Map::new();
-        variables.insert("add_generation_prompt".to_owned(), true.into());
-        for name in ["bos_token", "eos_token", "unk_token", "pad_token"] {
+        for name in NAMED_TOKENS {
             variables.extend(named(name).map(|token| (name.to_owned(), token.into())));
         }
         let source = match read(TEMPLATE)? {
@@ -95,11 +103,17 @@ impl TextModel {
             }
             None => inline_template(&tokenizer_config)?.map(|text| (TOKENIZER_CONFIG, text)),
         };
-        let compile = |(file, text)| ChatTemplate::new(text).map_err(|reason| fault(file, reason));
+        let compile = |(file, text)| {
+            let template = ChatTemplate::new(text).map_err(|reason| fault(file, reason))?;
+            let tools = ToolSupport::probe(&template, &tokenizer, &variables, eos_token.as_deref());
+            Ok((template, tools))
+        };
+        let template = source.map(compile).transpose()?;
         Ok(Self {
             tokenizer: Arc::new(tokenizer),
-            template: source.map(compile).transpose()?,
+            template,
             variables,
+            tokenizer_config,
             stop_token_ids: stop_token_ids.into(),
             defaults: generation_defaults(&generation_config)?,
         })
@@ -136,8 +150,8 @@ impl TextModel {
     }
 
     fn renderer(&self) -> Result<Renderer<'_>, PromptError> {
-        let template = self.template.as_ref().ok_or(PromptError::NoTemplate)?;
-        Ok(Renderer { template, tokenizer: &self.tokenizer, variables: &self.variables })
+        let (template, tools) = self.template.as_ref().ok_or(PromptError::NoTemplate)?;
+        Ok(Renderer { template, tokenizer: &self.tokenizer, variables: &self.variables, tools })
     }
 
     /// Token ids of a text as it stands: control strings are read as control tokens. `add_special_tokens` adds what
@@ -162,6 +176,35 @@ impl TextModel {
     /// Whether the model has a chat template.
     pub fn has_chat_template(&self) -> bool {
         self.template.is_some()
+    }
+
+    /// The chat template as it was written.
+    pub fn chat_template_source(&self) -> Option<&str> {
+        self.template.as_ref().map(|(template, _)| template.source())
+    }
+
+    /// The text of a token that the model's files name: `bos_token`, `eos_token`, `unk_token` or `pad_token`.
+    pub fn named_token(&self, name: &str) -> Option<&str> {
+        self.variables.get(name)?.as_str()
+    }
+
+    /// What the model's files say of its tokenizer: `tokenizer_config.json`, with the class, the chat template and
+    /// the named tokens wherever they come from.
+    pub fn tokenizer_info(&self) -> Map<String, Value> {
+        let mut info = self.tokenizer_config.clone();
+        for (name, token) in &self.variables {
+            info.insert(name.clone(), token.clone());
+        }
+        info.entry("tokenizer_class").or_insert_with(|| "PreTrainedTokenizerFast".into());
+        if let Some(source) = self.chat_template_source() {
+            info.insert("chat_template".to_owned(), source.into());
+        }
+        info
+    }
+
+    /// The longest text in tokens that `tokenizer_config.json` names; absent where it names none worth the name.
+    pub fn model_max_length(&self) -> Option<u64> {
+        self.tokenizer_config.get("model_max_length")?.as_u64()
     }
 
     /// Tokens that end an output, ascending: those of `generation_config.json` (or else of `config.json`) and the
@@ -232,6 +275,10 @@ fn generation_defaults(config: &Map<String, Value>) -> Result<GenerationDefaults
         temperature: number("temperature", "a number from 0 to 100", |t| (0.0..=100.0).contains(&t))?,
         top_p: number("top_p", "a number above 0, at most 1", |p| p > 0.0 && p <= 1.0)?,
         top_k: None,
+        min_p: number("min_p", "a number from 0 to 1", |p| (0.0..=1.0).contains(&p))?,
+        repetition_penalty: number("repetition_penalty", "a number above 0, at most 10", |p| {
+            p > 0.0 && p <= 10.0
+        })?,
     };
     if let Some(value) = present("top_k") {
         let top_k = value.as_u64().and_then(|k| u32::try_from(k).ok());

@@ -1,11 +1,13 @@
 //! Text to token ids and back: a model's `tokenizer.json`.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::ops::Range;
 use std::sync::OnceLock;
 
 use tokenizers::{DecoderWrapper, NormalizedString, Normalizer};
 
+use super::fragments::Fragments;
 use super::patterns::{PatternSet, SearchState};
 
 /// A token that the tokenizer knows beside the model's vocabulary.
@@ -36,6 +38,11 @@ pub struct Tokenizer {
     control: PatternSet,
     /// The texts of special tokens that are looked for after normalisation.
     control_after_normalizing: Option<PatternSet>,
+    /// The pieces of the texts of special tokens.
+    fragments: Fragments,
+    /// Every added token, special or not, by id: these stand as they are written.
+    added: HashMap<u32, String>,
+    max_token_id: u32,
 }
 
 impl fmt::Debug for Tokenizer {
@@ -76,7 +83,12 @@ impl Tokenizer {
             .map(|token| token.content.as_str())
             .collect();
         let looks_after = inner.get_normalizer().is_some() && !normalized.is_empty();
+        let added: HashMap<u32, String> =
+            added.iter().map(|(&id, token)| (id, token.content.clone())).collect();
         Ok(Self {
+            fragments: Fragments::new(special.iter().map(|token| token.text.as_str())),
+            max_token_id: inner.get_vocab(true).into_values().max().unwrap_or(0),
+            added,
             control: PatternSet::new(special.iter().map(|token| token.text.as_str())),
             control_after_normalizing: looks_after.then(|| PatternSet::new(normalized)),
             plain: OnceLock::new(),
@@ -103,32 +115,46 @@ impl Tokenizer {
         Ok(encoding.get_ids().to_vec())
     }
 
-    /// The whole text of these ids, special tokens left out; bytes that are not UTF-8 become U+FFFD.
+    /// The whole text of these ids, special tokens left out if `skip_special`; bytes that are not UTF-8 become U+FFFD.
     ///
     /// # Errors
     /// The tokenizer's own message.
-    pub fn decode(&self, ids: &[u32]) -> Result<String, String> {
-        self.inner.decode(ids, true).map_err(|error| error.to_string())
+    pub fn decode(&self, ids: &[u32], skip_special: bool) -> Result<String, String> {
+        self.inner.decode(ids, skip_special).map_err(|error| error.to_string())
     }
 
     /// Adds the bytes of one token to `bytes`: nothing for special tokens and ids that the vocabulary does not hold.
     pub fn decode_bytes(&self, id: u32, bytes: &mut Vec<u8>) {
-        let Some(token) = self.inner.id_to_token(id) else { return };
-        if self.inner.get_added_vocabulary().is_special_token(&token) {
-            return;
+        if !self.is_special(id) {
+            bytes.extend(self.token_bytes(id).unwrap_or_default());
         }
-        let start = bytes.len();
-        for character in token.chars() {
-            match byte_of(character) {
-                Some(byte) => bytes.push(byte),
-                None => {
-                    // An added token stands as it is written.
-                    bytes.truncate(start);
-                    bytes.extend_from_slice(token.as_bytes());
-                    return;
-                }
-            }
+    }
+
+    /// The bytes that a token stands for, special tokens and other added ones as they are written; `None` for an id
+    /// that the vocabulary does not hold.
+    pub fn token_bytes(&self, id: u32) -> Option<Vec<u8>> {
+        if let Some(text) = self.added.get(&id) {
+            return Some(text.clone().into_bytes());
         }
+        let token = self.inner.id_to_token(id)?;
+        let bytes: Option<Vec<u8>> = token.chars().map(byte_of).collect();
+        // A token with characters outside the alphabet stands as it is written.
+        Some(bytes.unwrap_or_else(|| token.into_bytes()))
+    }
+
+    /// The text of a token; bytes that are not UTF-8 become U+FFFD.
+    pub fn token_text(&self, id: u32) -> Option<String> {
+        self.token_bytes(id).map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+    }
+
+    /// Whether a token is a special one.
+    pub fn is_special(&self, id: u32) -> bool {
+        self.special.binary_search_by_key(&id, |token| token.id).is_ok()
+    }
+
+    /// The largest id that the vocabulary holds.
+    pub fn max_token_id(&self) -> u32 {
+        self.max_token_id
     }
 
     /// The id of a token, by its text as the vocabulary spells it.
@@ -149,6 +175,11 @@ impl Tokenizer {
     /// Every special token, by id.
     pub fn special_tokens(&self) -> &[SpecialToken] {
         &self.special
+    }
+
+    /// The pieces of control strings.
+    pub(super) fn control_fragments(&self) -> &Fragments {
+        &self.fragments
     }
 
     /// The parts of a text that would be read as special tokens, merged where they touch or overlap, in order.
@@ -221,7 +252,7 @@ mod tests {
             assert!(control.contains(&token.id), "{}", token.text);
             let plain = tokenizer.encode(&text, SpecialText::Plain, false).expect("encodes");
             assert!(plain.iter().all(|&id| tokenizer.special_tokens().iter().all(|t| t.id != id)));
-            assert_eq!(tokenizer.decode(&plain).expect("decodes"), text);
+            assert_eq!(tokenizer.decode(&plain, true).expect("decodes"), text);
         }
     }
 

@@ -104,8 +104,17 @@ fn the_template_file_wins_over_the_one_in_the_config() {
 fn the_recommended_sampling_is_read() {
     let defaults = |text: &str| load(&[(GENERATION_CONFIG, text)]).expect("loads").defaults().clone();
     assert_eq!(
-        defaults(r#"{"temperature": 0.6, "top_p": 0.95, "top_k": 20, "do_sample": true}"#),
-        GenerationDefaults { temperature: Some(0.6), top_p: Some(0.95), top_k: Some(20) }
+        defaults(
+            r#"{"temperature": 0.6, "top_p": 0.95, "top_k": 20, "min_p": 0.05,
+            "repetition_penalty": 1.1, "do_sample": true}"#
+        ),
+        GenerationDefaults {
+            temperature: Some(0.6),
+            top_p: Some(0.95),
+            top_k: Some(20),
+            min_p: Some(0.05),
+            repetition_penalty: Some(1.1),
+        }
     );
     assert_eq!(defaults(r#"{"do_sample": false, "temperature": 0.6}"#).temperature, Some(0.0));
 }
@@ -123,6 +132,8 @@ fn a_faulty_file_is_named_with_its_key() {
         (GENERATION_CONFIG, r#"{"temperature": -0.5}"#, "temperature: -0.5"),
         (GENERATION_CONFIG, r#"{"top_p": 0}"#, "top_p: 0"),
         (GENERATION_CONFIG, r#"{"top_k": 1.5}"#, "top_k: 1.5"),
+        (GENERATION_CONFIG, r#"{"min_p": 2}"#, "min_p: 2"),
+        (GENERATION_CONFIG, r#"{"repetition_penalty": 0}"#, "repetition_penalty: 0"),
         (CONFIG, "nothing", "expected ident"),
     ];
     for (file, text, wanted) in cases {
