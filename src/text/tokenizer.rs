@@ -304,6 +304,41 @@ mod tests {
     }
 
     #[test]
+    fn every_token_has_its_exact_bytes() {
+        let tokenizer = tokenizer_with(|json| {
+            let added = json["added_tokens"].as_array_mut().expect("a list");
+            added
+                .push(serde_json::json!({"id": 512, "content": "é Ġ", "single_word": false, "lstrip": false,
+                "rstrip": false, "normalized": false, "special": false}));
+        });
+        assert_eq!(tokenizer.token_bytes(8).as_deref(), Some("[|endofturn|]".as_bytes()));
+        assert_eq!(tokenizer.token_bytes(512).as_deref(), Some("é Ġ".as_bytes()));
+        assert_eq!(tokenizer.max_token_id(), 512);
+        for unknown in [513, u32::MAX] {
+            assert_eq!((tokenizer.token_bytes(unknown), tokenizer.token_text(unknown)), (None, None));
+        }
+        let mut single: Vec<u8> =
+            (0..512).filter_map(|id| tokenizer.token_bytes(id)).filter(|b| b.len() == 1).flatten().collect();
+        single.sort_unstable();
+        assert_eq!(single, (0..=255).collect::<Vec<u8>>());
+        let text = "안녕, world 👍";
+        let ids = tokenizer.encode(text, SpecialText::Control, false).expect("encodes");
+        let bytes: Vec<u8> = ids.iter().filter_map(|&id| tokenizer.token_bytes(id)).flatten().collect();
+        assert_eq!(bytes, text.as_bytes());
+        let broken =
+            (0..512).find(|&id| tokenizer.token_bytes(id).as_deref() == Some(&[0xff])).expect("is there");
+        assert_eq!(tokenizer.token_text(broken).as_deref(), Some("\u{fffd}"));
+    }
+
+    #[test]
+    fn special_tokens_are_left_out_of_a_decode_if_asked() {
+        let ids = fixture().encode("a[|user|]b", SpecialText::Control, false).expect("encodes");
+        assert_eq!(fixture().decode(&ids, true).expect("decodes"), "ab");
+        assert_eq!(fixture().decode(&ids, false).expect("decodes"), "a[|user|]b");
+        assert!(fixture().is_special(8) && !fixture().is_special(300));
+    }
+
+    #[test]
     fn a_decoder_that_is_not_byte_level_is_refused() {
         let json = |decoder: serde_json::Value| {
             serde_json::json!({"version": "1.0", "added_tokens": [], "decoder": decoder,
