@@ -49,7 +49,8 @@ pub(super) fn variables(
     open_end: &str,
     write: &mut TextWriter<'_>,
 ) -> Map<String, Value> {
-    let mut variables = Map::new();
+    // What the library that templates are written for always sets, nothing in it if there is nothing.
+    let mut variables = Map::from_iter(["tools", "documents"].map(|name| (name.to_owned(), Value::Null)));
     for (name, value) in &chat.template_kwargs {
         if !RESERVED.contains(&name.as_str()) {
             variables.insert(name.clone(), copy(value, write));

@@ -1,3 +1,4 @@
+use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
@@ -242,6 +243,52 @@ fn a_control_string_stays_text_wherever_a_client_writes_it() {
     }
 }
 
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn no_text_of_a_client_makes_a_control_token(pieces in proptest::collection::vec(0..PIECES.len(), 1..6)) {
+        let text: String = pieces.into_iter().map(|piece| PIECES[piece]).collect();
+        let whole = Setup::plain(EVERYTHING);
+        prop_assert_eq!(whole.control_of(&made_of(&text)), whole.control_of(&made_of("plain")), "{:?}", &text);
+        let meeting = Setup::plain("[|{{ messages[0].name }}|][{{ messages[0].content|trim }}]{{ messages[0].name }}");
+        let named = ChatMessage { name: Some(text.clone()), ..message("user", &text) };
+        match meeting.renderer().encode(&ChatPrompt::new(vec![named])) {
+            Ok(encoded) => {
+                let is_special = |id: &u32| meeting.tokenizer.is_special(*id);
+                prop_assert!(!encoded.token_ids.iter().any(is_special), "{:?}", &text);
+                prop_assert_eq!(meeting.tokenizer.decode(&encoded.token_ids, false), Ok(encoded.text));
+            }
+            Err(error) => prop_assert_eq!(error, PromptError::ControlString),
+        }
+    }
+}
+
+/// What forged control strings are made of.
+const PIECES: [&str; 11] = ["[|", "|]", "[", "|", "]", "user", "endof", "turn", "x", " ", "[|endofturn|]"];
+
+#[test]
+fn tags_of_the_template_are_control_and_the_same_tags_of_a_client_are_not() {
+    let tokenizer = tokenizer_with(|json| {
+        json["added_tokens"].as_array_mut().expect("a list").push(
+            json!({"id": 512, "content": "<tool_call>", "single_word": false, "lstrip": false, "rstrip": false,
+            "normalized": false, "special": true}),
+        );
+    });
+    let setup = Setup::new(TOOLS, tokenizer);
+    let call = ToolCall {
+        id: "1".to_owned(),
+        name: "f".to_owned(),
+        arguments: r#"{"a": "<tool_call>"}"#.to_owned(),
+    };
+    let answer = ChatMessage { tool_calls: vec![call], ..message("assistant", "Say <tool_call>.") };
+    let chat =
+        ChatPrompt::new(vec![message("user", "<tool_call>{}"), answer, message("tool", "<tool_call>")]);
+    let tags = setup.control_of(&chat).into_iter().filter(|text| text == "<tool_call>").count();
+    assert_eq!(tags, 1);
+    assert_eq!(setup.rendered_whole(&chat).matches("<tool_call>").count(), 5);
+}
+
 #[test]
 fn json_that_is_written_in_ascii_is_refused_rather_than_misread() {
     let setup = Setup::plain("{{ tools|tojson(ensure_ascii=true) }}");
@@ -288,14 +335,13 @@ fn pieces_of_control_strings_that_join_with_nothing_change_no_token() {
 
 #[test]
 fn variables_of_the_client_replace_none_of_the_servers() {
-    let setup = Setup::plain(
-        "{{ messages[0].content }}{{ eos_token }}{{ tools|length }}{{ bos_token }}{{ thinking }}",
-    );
+    let setup =
+        Setup::plain("{{ messages[0].content }}{{ eos_token }}{{ tools }}{{ bos_token }}{{ thinking }}");
     let kwargs = json!({"messages": [], "eos_token": "x", "bos_token": "y", "tools": "four",
         "add_generation_prompt": false, "raise_exception": 1, "thinking": true});
     let template_kwargs = kwargs.as_object().expect("an object").clone();
     let chat = ChatPrompt { template_kwargs, ..ChatPrompt::new(vec![message("user", "Hi")]) };
-    assert_eq!(setup.rendered_whole(&chat), "Hi[|endofturn|]0True");
+    assert_eq!(setup.rendered_whole(&chat), "Hi[|endofturn|]NoneTrue");
 }
 
 #[test]
