@@ -286,7 +286,8 @@ impl<'a> Marking<'a> {
         let mut start = 0;
         for mut segment in segments {
             let end = start + segment.text.len();
-            if !control.iter().any(|span| span.start < end && start < span.end) {
+            let next = control.partition_point(|span| span.end <= start);
+            if control.get(next).is_none_or(|span| span.start >= end) {
                 segment.special = SpecialText::Control;
             }
             start = end;
