@@ -1,7 +1,7 @@
 //! Between text and token ids: tokenizer, detokenizer, chat template, stop strings.
 
 mod detokenizer;
-pub mod grammar;
+mod grammar;
 mod graphemes;
 mod model;
 mod patterns;
@@ -14,6 +14,9 @@ mod test_support;
 mod tokenizer;
 
 pub use detokenizer::Detokenizer;
+pub use grammar::{
+    CompiledGrammar, GrammarCompiler, GrammarError, Language, LanguageLock, MAX_GRAMMAR_BYTES, language_set,
+};
 pub use graphemes::GraphemeBuffer;
 pub use model::{GenerationDefaults, TEXT_FILES, TextError, TextModel};
 pub use prompt::PromptError;

@@ -1,13 +1,13 @@
 //! Everything of a model that concerns text: tokenizer, chat template, stop tokens, recommended sampling.
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use serde_json::{Map, Value};
 
 use super::prompt::Renderer;
 use super::template::ChatTemplate;
-use super::{ChatMessage, Detokenizer, PromptError, SpecialText, Tokenizer};
+use super::{ChatMessage, Detokenizer, GrammarCompiler, PromptError, SpecialText, Tokenizer};
 
 const TOKENIZER: &str = "tokenizer.json";
 const TOKENIZER_CONFIG: &str = "tokenizer_config.json";
@@ -50,6 +50,8 @@ pub struct TextModel {
     variables: Map<String, Value>,
     stop_token_ids: Arc<[u32]>,
     defaults: GenerationDefaults,
+    /// Made when the first grammar is wanted.
+    grammars: OnceLock<GrammarCompiler>,
 }
 
 impl TextModel {
@@ -102,6 +104,7 @@ impl TextModel {
             variables,
             stop_token_ids: stop_token_ids.into(),
             defaults: generation_defaults(&generation_config)?,
+            grammars: OnceLock::new(),
         })
     }
 
@@ -173,6 +176,11 @@ impl TextModel {
     /// The sampling that the model's makers recommend.
     pub fn defaults(&self) -> &GenerationDefaults {
         &self.defaults
+    }
+
+    /// Compiles grammars for this model's vocabulary. The first call prepares it, which takes a moment.
+    pub fn grammars(&self) -> &GrammarCompiler {
+        self.grammars.get_or_init(|| GrammarCompiler::new(Arc::clone(&self.tokenizer), &self.stop_token_ids))
     }
 }
 

@@ -2,11 +2,11 @@
 
 use std::fmt;
 use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::thread;
 
 use llguidance::api::{ParserLimits, TopLevelGrammar};
-use llguidance::toktrie::{InferenceCapabilities, TokEnv};
+use llguidance::toktrie::InferenceCapabilities;
 use llguidance::{ParserFactory, TokenParser};
 use serde_json::json;
 
@@ -27,7 +27,7 @@ pub(super) const MAX_REGEX_BYTES: usize = 8 << 10;
 const MAX_CHOICES: usize = 4096;
 
 /// Stack of the thread that compiles: schemas nest up to a bound, and each level takes a few KiB.
-const COMPILER_STACK_BYTES: usize = 32 << 20;
+const COMPILER_STACK_BYTES: usize = 64 << 20;
 
 /// Most bytes that the automaton of a grammar may take when it is compiled.
 const MAX_COMPILED_BYTES: usize = 32 << 20;
@@ -35,9 +35,9 @@ const MAX_COMPILED_BYTES: usize = 32 << 20;
 /// Compiles grammars for one model.
 pub struct GrammarCompiler {
     factory: Arc<ParserFactory>,
-    cache: GrammarCache,
+    pub(super) cache: GrammarCache,
     tokenizer: Arc<Tokenizer>,
-    languages: [std::sync::OnceLock<Arc<LanguageTable>>; Language::ALL.len()],
+    languages: [OnceLock<Arc<LanguageTable>>; Language::ALL.len()],
 }
 
 impl fmt::Debug for GrammarCompiler {
@@ -85,7 +85,12 @@ impl GrammarCompiler {
             ParserFactory::new_simple(&env).expect("the slices of a vocabulary are fixed expressions");
         factory.quiet();
         *factory.limits_mut() = limits();
-        Self { factory: Arc::new(factory), cache: GrammarCache::default(), tokenizer, languages: Default::default() }
+        Self {
+            factory: Arc::new(factory),
+            cache: GrammarCache::default(),
+            tokenizer,
+            languages: Default::default(),
+        }
     }
 
     /// Compiles a grammar, or finds it compiled. Takes up to a few hundred milliseconds, on a thread of its own.
@@ -102,7 +107,7 @@ impl GrammarCompiler {
         let spec = spec.clone();
         let compile = move || {
             std::panic::catch_unwind(AssertUnwindSafe(|| {
-                let grammar = prepare(&spec, factory.tok_env())?;
+                let grammar = prepare(&spec)?;
                 build(&factory, grammar)
             }))
         };
@@ -121,7 +126,11 @@ impl GrammarCompiler {
 
     /// Holds an output to a language, and to `inner` beside it if there is one. Unlike the set of
     /// [`language_set`](super::language_set) this is exact where tokens hold only parts of characters.
-    pub fn lock_language(&self, language: Language, inner: Option<Box<dyn Constraint>>) -> Box<dyn Constraint> {
+    pub fn lock_language(
+        &self,
+        language: Language,
+        inner: Option<Box<dyn Constraint>>,
+    ) -> Box<dyn Constraint> {
         let table = self.languages[language as usize]
             .get_or_init(|| Arc::new(LanguageTable::new(&self.tokenizer, language)));
         Box::new(LanguageLock::new(Arc::clone(table), self.end_token_ids(), inner))
@@ -189,7 +198,7 @@ fn cache_key(spec: &GrammarSpec) -> String {
 }
 
 /// Checks a grammar and writes it down for the compiler.
-fn prepare(spec: &GrammarSpec, env: &TokEnv) -> Result<TopLevelGrammar, GrammarError> {
+fn prepare(spec: &GrammarSpec) -> Result<TopLevelGrammar, GrammarError> {
     match spec {
         GrammarSpec::JsonSchema { schema } => Ok(TopLevelGrammar::from_json_schema(schema::checked(schema)?)),
         GrammarSpec::JsonObject => {
@@ -200,7 +209,7 @@ fn prepare(spec: &GrammarSpec, env: &TokEnv) -> Result<TopLevelGrammar, GrammarE
             let literals: Vec<String> = choices.iter().map(|choice| lark::literal(choice)).collect();
             Ok(TopLevelGrammar::from_lark(format!("start: {}", literals.join(" | "))))
         }
-        GrammarSpec::Lark(text) => Ok(TopLevelGrammar::from_lark(lark::checked(text, env)?)),
+        GrammarSpec::Lark(text) => Ok(TopLevelGrammar::from_lark(lark::checked(text)?)),
     }
 }
 

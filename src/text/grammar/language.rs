@@ -130,15 +130,21 @@ impl Language {
         if !bytes[1..len].iter().all(|&byte| byte & 0xc0 == 0x80) {
             return None;
         }
-        let known = bytes[1..len].iter().fold(u32::from(lead_bits), |code, &byte| code << 6 | u32::from(byte & 0x3f));
+        let known =
+            bytes[1..len].iter().fold(u32::from(lead_bits), |code, &byte| code << 6 | u32::from(byte & 0x3f));
         let open_bits = 6 * (length - len);
         let shortest = [0, 0, 0x80, 0x800, 0x1_0000][length];
-        let (first, last) = ((known << open_bits).max(shortest), (known << open_bits) | ((1 << open_bits) - 1));
+        let (first, last) =
+            ((known << open_bits).max(shortest), (known << open_bits) | ((1 << open_bits) - 1));
         if first > last || !self.has_any(first, last) {
             return None;
         }
         let done = len == length;
-        Some(if done { Pending::default() } else { Pending { bytes: [bytes[0], bytes[1], bytes[2]], len: len as u8 } })
+        Some(if done {
+            Pending::default()
+        } else {
+            Pending { bytes: [bytes[0], bytes[1], bytes[2]], len: len as u8 }
+        })
     }
 
     fn walk(self, pending: Pending, bytes: &[u8]) -> Option<Pending> {
@@ -241,7 +247,11 @@ impl LanguageLock {
         }
         allowed.clear();
         self.table.special.iter().for_each(|&id| allowed.insert(id));
-        self.table.inside.iter().filter(|&&id| self.table.allows(self.pending, id)).for_each(|&id| allowed.insert(id));
+        self.table
+            .inside
+            .iter()
+            .filter(|&&id| self.table.allows(self.pending, id))
+            .for_each(|&id| allowed.insert(id));
     }
 }
 
@@ -303,4 +313,9 @@ impl Constraint for LanguageLock {
         forced.truncate(num_held);
         forced
     }
+}
+
+#[cfg(test)]
+pub(super) fn ranges() -> [&'static [(u32, u32)]; 2] {
+    [&COMMON, &HANGUL]
 }

@@ -66,7 +66,8 @@ impl References<'_> {
             schema.get("additionalProperties") == Some(&Value::Bool(false))
                 && schema.get("patternProperties").is_none()
         };
-        let property = |schema: &Value, name: &str| schema.get("properties").and_then(|all| all.get(name)).cloned();
+        let property =
+            |schema: &Value, name: &str| schema.get("properties").and_then(|all| all.get(name)).cloned();
         required(left).into_iter().chain(required(right)).any(|name| {
             match (property(left, &name), property(right, &name)) {
                 (Some(left), Some(right)) => self.are_disjoint(&left, &right, depth - 1),

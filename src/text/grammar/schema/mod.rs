@@ -148,13 +148,20 @@ impl Walk<'_> {
     fn schema(&mut self, schema: &Value) -> Result<Value, GrammarError> {
         self.num_schemas += 1;
         if self.num_schemas > MAX_SCHEMAS {
-            return Err(GrammarError::too_large(format!("the schema has more than {MAX_SCHEMAS} schemas inside")));
+            return Err(GrammarError::too_large(format!(
+                "the schema has more than {MAX_SCHEMAS} schemas inside"
+            )));
         }
         self.visited.insert(self.pointer.clone());
         let map = match schema {
             Value::Bool(_) => return Ok(schema.clone()),
             Value::Object(map) => map,
-            _ => return Err(GrammarError::invalid(format!("{}: a schema is an object or a boolean", self.path))),
+            _ => {
+                return Err(GrammarError::invalid(format!(
+                    "{}: a schema is an object or a boolean",
+                    self.path
+                )));
+            }
         };
         let mut written = Map::new();
         let mut one_of = None;
@@ -173,7 +180,8 @@ impl Walk<'_> {
         }
         self.check_properties(map)?;
         number::check_bounds(map).map_err(|reason| self.unsatisfiable(&reason))?;
-        for (low, high) in [("minLength", "maxLength"), ("minItems", "maxItems"), ("minProperties", "maxProperties")]
+        for (low, high) in
+            [("minLength", "maxLength"), ("minItems", "maxItems"), ("minProperties", "maxProperties")]
         {
             if let (Some(low_value), Some(high_value)) = (count(map, low), count(map, high))
                 && low_value > high_value
@@ -202,10 +210,12 @@ impl Walk<'_> {
         map: &Map<String, Value>,
     ) -> Result<Option<Value>, GrammarError> {
         let written = match keyword {
-            "title" | "description" | "default" | "examples" | "example" | "$comment" | "deprecated" | "readOnly"
-            | "writeOnly" | "$schema" | "contentMediaType" | "contentEncoding" | "$anchor" | "discriminator"
-            | "xml" | "externalDocs" => return Ok(None),
-            "x-guidance" => return self.unsupported(keyword, "the form of the output is not chosen by a schema"),
+            "title" | "description" | "default" | "examples" | "example" | "$comment" | "deprecated"
+            | "readOnly" | "writeOnly" | "$schema" | "contentMediaType" | "contentEncoding" | "$anchor"
+            | "discriminator" | "xml" | "externalDocs" => return Ok(None),
+            "x-guidance" => {
+                return self.unsupported(keyword, "the form of the output is not chosen by a schema");
+            }
             _ if keyword.starts_with("x-") => return Ok(None),
             "$id" | "id" => return self.check_id(keyword, value),
             "uniqueItems" | "nullable" if value == &Value::Bool(false) => return Ok(None),
@@ -217,7 +227,9 @@ impl Walk<'_> {
                 value.clone()
             }
             "enum" => self.constants(value)?,
-            "properties" | "patternProperties" | "$defs" | "definitions" => self.map_of_schemas(keyword, value)?,
+            "properties" | "patternProperties" | "$defs" | "definitions" => {
+                self.map_of_schemas(keyword, value)?
+            }
             "additionalProperties" => self.below(&[keyword], |walk| walk.schema(value))?,
             "items" if value.is_array() => self.list_of_schemas(keyword, value)?,
             "items" => self.below(&[keyword], |walk| walk.schema(value))?,
@@ -242,10 +254,27 @@ impl Walk<'_> {
                 return self.number(keyword, value);
             }
             "$ref" => self.reference(value)?,
-            "not" | "if" | "then" | "else" | "contains" | "minContains" | "maxContains" | "uniqueItems"
-            | "propertyNames" | "dependentRequired" | "dependentSchemas" | "dependencies"
-            | "unevaluatedProperties" | "unevaluatedItems" | "contentSchema" | "$dynamicRef" | "$dynamicAnchor"
-            | "$recursiveRef" | "$recursiveAnchor" | "$vocabulary" | "additionalItems" => {
+            "not"
+            | "if"
+            | "then"
+            | "else"
+            | "contains"
+            | "minContains"
+            | "maxContains"
+            | "uniqueItems"
+            | "propertyNames"
+            | "dependentRequired"
+            | "dependentSchemas"
+            | "dependencies"
+            | "unevaluatedProperties"
+            | "unevaluatedItems"
+            | "contentSchema"
+            | "$dynamicRef"
+            | "$dynamicAnchor"
+            | "$recursiveRef"
+            | "$recursiveAnchor"
+            | "$vocabulary"
+            | "additionalItems" => {
                 return self.unsupported(keyword, "it would not be enforced");
             }
             _ => return self.unsupported(keyword, "it is no keyword of JSON Schema that is known here"),
@@ -256,7 +285,11 @@ impl Walk<'_> {
     /// An id inside changes what references mean; at the top it names the schema only.
     fn check_id(&self, keyword: &str, value: &Value) -> Result<Option<Value>, GrammarError> {
         let is_harmless = self.pointer.is_empty() || value.as_str().is_some_and(|id| id.starts_with('#'));
-        if is_harmless { Ok(None) } else { self.unsupported(keyword, "only the whole schema may have a name") }
+        if is_harmless {
+            Ok(None)
+        } else {
+            self.unsupported(keyword, "only the whole schema may have a name")
+        }
     }
 
     fn types(&self, value: &Value) -> Result<Value, GrammarError> {
@@ -283,7 +316,9 @@ impl Walk<'_> {
     fn constant(&mut self, keyword: &str, value: &Value) -> Result<(), GrammarError> {
         self.num_constants += 1;
         if self.num_constants > MAX_CONSTANTS {
-            return Err(GrammarError::too_large(format!("the schema has more than {MAX_CONSTANTS} constants")));
+            return Err(GrammarError::too_large(format!(
+                "the schema has more than {MAX_CONSTANTS} constants"
+            )));
         }
         match value {
             Value::String(text) => {
@@ -346,7 +381,8 @@ impl Walk<'_> {
 
     fn count(&self, keyword: &str, value: &Value) -> Result<Value, GrammarError> {
         // A count may be written as a number without a fraction.
-        let whole = || value.as_f64().filter(|n| n.fract() == 0.0 && (0.0..1e15).contains(n)).map(|n| n as u64);
+        let whole =
+            || value.as_f64().filter(|n| n.fract() == 0.0 && (0.0..1e15).contains(n)).map(|n| n as u64);
         let Some(count) = value.as_u64().or_else(whole) else {
             return self.invalid(keyword, "a whole number that is not negative");
         };
@@ -372,7 +408,10 @@ impl Walk<'_> {
             Err(error) => {
                 let message = error.to_string();
                 let reason = message.lines().rfind(|line| !line.trim().is_empty()).unwrap_or_default();
-                self.unsupported(keyword, format!("{pattern:?} cannot be held: {}", first_line(reason.trim())))
+                self.unsupported(
+                    keyword,
+                    format!("{pattern:?} cannot be held: {}", first_line(reason.trim())),
+                )
             }
         }
     }
@@ -402,7 +441,8 @@ impl Walk<'_> {
             return self.unsupported(keyword, format!("{number} cannot be held exactly"));
         }
         if keyword == "multipleOf" && !number::is_divisor(number) {
-            return self.unsupported(keyword, format!("{number} is not a positive number of at most 9 digits"));
+            return self
+                .unsupported(keyword, format!("{number} is not a positive number of at most 9 digits"));
         }
         Ok(Some(value.clone()))
     }
@@ -425,13 +465,19 @@ impl Walk<'_> {
         if least.unwrap_or(0) == 0 && most.is_none() {
             return Ok(());
         }
-        let required: BTreeSet<&str> =
-            map.get("required").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect();
+        let required: BTreeSet<&str> = map
+            .get("required")
+            .and_then(Value::as_array)
+            .into_iter()
+            .flatten()
+            .filter_map(Value::as_str)
+            .collect();
         let num_required = required.len() as u64;
         let named = map.get("properties").and_then(Value::as_object);
-        let all_required = named.is_none_or(|named| named.keys().all(|name| required.contains(name.as_str())));
-        let is_closed =
-            map.get("additionalProperties") == Some(&Value::Bool(false)) && !map.contains_key("patternProperties");
+        let all_required =
+            named.is_none_or(|named| named.keys().all(|name| required.contains(name.as_str())));
+        let is_closed = map.get("additionalProperties") == Some(&Value::Bool(false))
+            && !map.contains_key("patternProperties");
         let least_more = least.unwrap_or(0).saturating_sub(num_required);
         let keyword = if least.is_some() { "minProperties" } else { "maxProperties" };
         if !all_required {
@@ -440,7 +486,8 @@ impl Walk<'_> {
                 return Ok(());
             }
             if !(is_closed && least_more <= 1 && most_more.is_none_or(|most| most == 1)) {
-                return self.unsupported(keyword, "beside optional properties only one of them can be counted");
+                return self
+                    .unsupported(keyword, "beside optional properties only one of them can be counted");
             }
         } else if least_more > 1 && !is_closed {
             return self.unsupported("minProperties", "further properties may have the same name");

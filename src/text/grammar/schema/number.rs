@@ -28,7 +28,8 @@ pub(super) fn check_bounds(map: &Map<String, Value>) -> Result<(), String> {
     let low = bound("minimum").into_iter().chain(bound("exclusiveMinimum")).reduce(f64::max);
     let high = bound("maximum").into_iter().chain(bound("exclusiveMaximum")).reduce(f64::min);
     let (Some(low), Some(high)) = (low, high) else { return Ok(()) };
-    let excludes = |keyword: &str, end: f64| bound(keyword) == Some(end) || map.get(keyword) == Some(&Value::Bool(true));
+    let excludes =
+        |keyword: &str, end: f64| bound(keyword) == Some(end) || map.get(keyword) == Some(&Value::Bool(true));
     let (open_low, open_high) = (excludes("exclusiveMinimum", low), excludes("exclusiveMaximum", high));
     if low > high || (low == high && (open_low || open_high)) {
         return Err("its bounds leave no number".to_owned());

@@ -8,7 +8,7 @@ use super::reference::{References, pointer};
 use crate::text::grammar::GrammarError;
 
 /// Most different references in a schema.
-const MAX_REFERENCES: usize = 512;
+const MAX_REFERENCES: usize = 256;
 
 /// Refuses a schema whose every value would go on for ever.
 pub(super) fn check(schema: &Value, references: &References<'_>) -> Result<(), GrammarError> {
@@ -61,10 +61,8 @@ fn ends_within(schema: &Value, ending: &BTreeMap<&str, bool>) -> bool {
     let Value::Object(map) = schema else { return schema != &Value::Bool(false) };
     let ends = |schema: &Value| ends_within(schema, ending);
     let list = |keyword: &str| map.get(keyword).and_then(Value::as_array);
-    let reference_ends = map
-        .get("$ref")
-        .and_then(Value::as_str)
-        .is_none_or(|text| ending.get(text).copied().unwrap_or(false));
+    let reference_ends =
+        map.get("$ref").and_then(Value::as_str).is_none_or(|text| ending.get(text).copied().unwrap_or(false));
     if !reference_ends
         || ["anyOf", "oneOf"].iter().any(|keyword| list(keyword).is_some_and(|all| !all.iter().any(ends)))
         || list("allOf").is_some_and(|all| !all.iter().all(ends))
@@ -74,12 +72,17 @@ fn ends_within(schema: &Value, ending: &BTreeMap<&str, bool>) -> bool {
     let has_constants = map.contains_key("const") || map.contains_key("enum");
     has_constants
         || types(map).into_iter().any(|name| match name {
-            "object" => list("required").into_iter().flatten().filter_map(Value::as_str).all(|name| {
-                match map.get("properties").and_then(|all| all.get(name)) {
-                    Some(property) => ends(property),
-                    None => map.contains_key("patternProperties") || map.get("additionalProperties").is_none_or(ends),
-                }
-            }),
+            "object" => {
+                list("required").into_iter().flatten().filter_map(Value::as_str).all(|name| {
+                    match map.get("properties").and_then(|all| all.get(name)) {
+                        Some(property) => ends(property),
+                        None => {
+                            map.contains_key("patternProperties")
+                                || map.get("additionalProperties").is_none_or(ends)
+                        }
+                    }
+                })
+            }
             "array" => {
                 let least = map.get("minItems").and_then(Value::as_u64).unwrap_or(0);
                 let first = list("prefixItems").or_else(|| list("items")).map_or(&[][..], Vec::as_slice);

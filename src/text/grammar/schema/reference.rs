@@ -87,7 +87,8 @@ impl<'a> References<'a> {
 
     /// Alternatives of each part that is merged into a schema, where there is more than one.
     fn factors(&self, schema: &Value) -> Vec<u64> {
-        let list = |keyword: &str| schema.get(keyword).and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+        let list =
+            |keyword: &str| schema.get(keyword).and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
         let sum = |branches: &[Value]| {
             branches.iter().fold(0_u64, |sum, branch| sum.saturating_add(self.num_branches(branch)))
         };

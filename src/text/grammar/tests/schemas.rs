@@ -122,6 +122,7 @@ fn random_walks_end_in_json_that_the_schema_accepts() {
         let mut num_parsed = 0;
         for round in 0..8 {
             let text = model.text(&model.walk(&grammar, &mut chance, 12 + 8 * round));
+            assert!(!text.replace("\\\\", "").contains("\\u"), "{text}");
             match serde_json::from_str::<Value>(&text) {
                 Ok(value) => {
                     num_parsed += 1;
