@@ -14,14 +14,14 @@ use super::cache::GrammarCache;
 use super::language::LanguageTable;
 use super::state::GrammarState;
 use super::{GrammarError, Language, LanguageLock, lark, schema, vocabulary};
-use crate::sampling::{Constraint, GrammarSpec};
+use crate::sampling::{Constraint, GrammarSpec, TokenSet};
 use crate::text::Tokenizer;
 
 /// Most bytes of a grammar: of the schema written as JSON, of the regular expression, of all choices, of the Lark text.
 pub const MAX_GRAMMAR_BYTES: usize = 128 << 10;
 
 /// Most bytes of a regular expression, alone or as a `pattern`.
-pub(super) const MAX_REGEX_BYTES: usize = 8 << 10;
+pub(super) const MAX_REGEX_BYTES: usize = 4 << 10;
 
 /// Most strings to choose from.
 const MAX_CHOICES: usize = 4096;
@@ -131,9 +131,17 @@ impl GrammarCompiler {
         language: Language,
         inner: Option<Box<dyn Constraint>>,
     ) -> Box<dyn Constraint> {
-        let table = self.languages[language as usize]
-            .get_or_init(|| Arc::new(LanguageTable::new(&self.tokenizer, language)));
-        Box::new(LanguageLock::new(Arc::clone(table), self.end_token_ids(), inner))
+        Box::new(LanguageLock::new(Arc::clone(self.table(language)), self.end_token_ids(), inner))
+    }
+
+    /// What [`language_set`](super::language_set) gives for this vocabulary, made when it is first wanted.
+    pub fn language_set(&self, language: Language) -> Arc<TokenSet> {
+        Arc::clone(self.table(language).somewhere())
+    }
+
+    fn table(&self, language: Language) -> &Arc<LanguageTable> {
+        self.languages[language as usize]
+            .get_or_init(|| Arc::new(LanguageTable::new(&self.tokenizer, language)))
     }
 
     fn end_token_ids(&self) -> Vec<u32> {
@@ -146,7 +154,7 @@ impl GrammarCompiler {
 fn limits() -> ParserLimits {
     ParserLimits {
         max_items_in_row: 2_000,
-        initial_lexer_fuel: 1_000_000,
+        initial_lexer_fuel: 500_000,
         step_lexer_fuel: 200_000,
         step_max_items: 50_000,
         max_lexer_states: 20_000,
@@ -252,7 +260,10 @@ fn refused(message: &str) -> GrammarError {
     if reason.contains("min/maxProperties only supported") {
         return GrammarError::unsupported("minProperties", "$", reason);
     }
-    if BOUNDS.iter().any(|bound| reason.contains(bound)) {
+    if reason.contains("NoExtension") {
+        return GrammarError::invalid("nothing satisfies the grammar");
+    }
+    if !reason.contains("Token range") && BOUNDS.iter().any(|bound| reason.contains(bound)) {
         return GrammarError::TooLarge { reason };
     }
     GrammarError::Invalid { reason }

@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use super::compiler::MAX_REGEX_BYTES;
 use super::{GrammarError, schema};
 
 /// Deepest nesting of parentheses, brackets and braces: the compiler goes down into each.
@@ -28,7 +29,7 @@ pub(super) fn checked(text: &str) -> Result<String, GrammarError> {
         let length = match first {
             '"' => quoted(rest, '"')?,
             '/' if rest.starts_with("//") => line(rest),
-            '/' => quoted(rest, '/')?,
+            '/' => regex(rest)?,
             '#' => line(rest),
             '<' => rest.find('>').map_or(1, |end| end + 1),
             '%' => {
@@ -94,6 +95,17 @@ fn quoted(rest: &str, quote: char) -> Result<usize, GrammarError> {
         }
     }
     Err(GrammarError::invalid(format!("the grammar has a {quote} that is never closed")))
+}
+
+/// Bytes of a regular expression between slashes.
+fn regex(rest: &str) -> Result<usize, GrammarError> {
+    let length = quoted(rest, '/')?;
+    if length > MAX_REGEX_BYTES {
+        return Err(GrammarError::too_large(format!(
+            "a regular expression of the grammar has {length} bytes, more than {MAX_REGEX_BYTES}"
+        )));
+    }
+    Ok(length)
 }
 
 fn line(rest: &str) -> usize {

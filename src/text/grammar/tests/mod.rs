@@ -108,9 +108,9 @@ impl Model {
                 let closing = ["\"", "}", "]", "0", "\":", ","].iter().filter_map(|text| {
                     candidates.iter().copied().find(|&id| self.bytes(&[id]) == text.as_bytes())
                 });
-                let closing = hurry.then_some(closing).into_iter().flatten().next();
-                let any = candidates[chance.below(candidates.len())];
-                forced.push(closing.filter(|_| chance.below(16) > 0).unwrap_or(any));
+                let closing: Vec<u32> = hurry.then_some(closing).into_iter().flatten().collect();
+                let from = if closing.is_empty() || chance.below(16) == 0 { candidates } else { closing };
+                forced.push(from[chance.below(from.len())]);
             }
             for token_id in forced {
                 assert!(state.allows(token_id), "a forced token is allowed");

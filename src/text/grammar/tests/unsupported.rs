@@ -40,6 +40,7 @@ fn keywords_that_are_not_enforced_are_named_with_their_place() {
         (inside(json!({"$dynamicRef": "#a"})), "$dynamicRef", place),
         (inside(json!({"$id": "https://example.com/inner", "type": "null"})), "$id", place),
         (inside(json!({"const": "a\u{1}"})), "const", place),
+        (inside(json!({"multipleOf": 12_345})), "multipleOf", place),
         (inside(json!({"maximum": 9_223_372_036_854_775_807_i64})), "maximum", place),
         (inside(json!({"oneOf": [{"type": "integer"}, {"type": "number"}]})), "oneOf", place),
         (
