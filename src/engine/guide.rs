@@ -2,6 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use super::planted::{Bug, planted};
 use super::thread::message;
 use crate::sampling::{Constraint, ConstraintError, TokenSet};
 
@@ -63,7 +64,7 @@ impl Guide {
 
     /// Takes the token that came and says whether nothing may follow it.
     pub(super) fn accept(&mut self, token_id: u32) -> Result<bool, ConstraintError> {
-        self.has_mask = false;
+        self.has_mask &= planted(Bug::MaskIsStale);
         self.forced.clear();
         self.ask(|constraint| {
             constraint.accept(token_id)?;
