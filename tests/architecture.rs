@@ -38,7 +38,10 @@ const FLOORS: &[(&str, &[&str])] = &[
         ],
     ),
     ("engine", &["model", "sampling", "telemetry"]),
-    ("text", &["sampling::GrammarSpec"]),
+    (
+        "text",
+        &["sampling::Constraint", "sampling::ConstraintError", "sampling::GrammarSpec", "sampling::TokenSet"],
+    ),
     ("model", &["maru_kernels"]),
     ("sampling", &["maru_kernels"]),
     ("telemetry", &[]),

@@ -12,10 +12,10 @@ use super::admission::{self, QueueLimits, millis};
 use super::{
     AdmissionError, Command, EnginePulse, Overload, QueueTicket, QueuedSequence, SequenceId, SubmitError,
 };
-use crate::sampling::{SamplingParams, TokenLogprobs};
+use crate::sampling::{Constraint, SamplingParams, TokenLogprobs};
 
 /// A sequence as it is handed to the engine.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct NewSequence {
     /// Prompt token ids, at least one.
     pub prompt: Arc<[u32]>,
@@ -31,6 +31,10 @@ pub struct NewSequence {
     pub priority: Priority,
     /// Only sequences with the same salt share cached prefixes.
     pub cache_salt: Arc<[u8]>,
+    /// What holds the output to a form.
+    pub constraint: Option<Box<dyn Constraint>>,
+    /// Tokens that the output is expected to repeat: where speculation is on they are guessed first.
+    pub prediction: Arc<[u32]>,
 }
 
 impl NewSequence {
@@ -44,6 +48,23 @@ impl NewSequence {
             tenant: TenantId::default(),
             priority: Priority::default(),
             cache_salt: Arc::default(),
+            constraint: None,
+            prediction: Arc::default(),
+        }
+    }
+
+    /// The same sequence without its constraint, whose state is one sequence's own.
+    pub fn without_constraint(&self) -> Self {
+        Self {
+            prompt: Arc::clone(&self.prompt),
+            sampling: self.sampling.clone(),
+            max_new_tokens: self.max_new_tokens,
+            stop_token_ids: Arc::clone(&self.stop_token_ids),
+            tenant: self.tenant,
+            priority: self.priority,
+            cache_salt: Arc::clone(&self.cache_salt),
+            constraint: None,
+            prediction: Arc::clone(&self.prediction),
         }
     }
 }
@@ -111,6 +132,8 @@ pub enum FinishReason {
     },
     /// `max_new_tokens` were generated.
     Length,
+    /// The constraint lets nothing follow.
+    Complete,
 }
 
 /// Why a sequence failed.
@@ -119,6 +142,9 @@ pub enum SequenceError {
     /// The logits held a NaN or no finite value.
     #[error("the model produced invalid logits")]
     InvalidLogits,
+    /// The constraint failed, or together with the other masks it left no token.
+    #[error("the output cannot be held to its form: {0}")]
+    Constraint(String),
     /// The reader left its events unread until the buffer was full.
     #[error("the reader was too slow: {buffered} events were waiting")]
     SlowReader {
@@ -154,6 +180,7 @@ impl SequenceError {
     pub fn label(&self) -> &'static str {
         match self {
             Self::InvalidLogits => "invalid_logits",
+            Self::Constraint(_) => "constraint",
             Self::SlowReader { .. } => "slow_reader",
             Self::Model(_) => "model",
             Self::Refused(_) => "refused",

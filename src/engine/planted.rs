@@ -76,6 +76,14 @@ pub(super) enum Bug {
     CachedCountsTwice,
     /// A prompt is counted again when it comes back.
     PromptCountsAgain,
+    /// The mask of the token before is used again.
+    MaskIsStale,
+    /// A constraint is not told of guesses that were right.
+    GuideIsNotToldOfGuesses,
+    /// The best token is taken without asking the constraint.
+    BestIsNotAskedFor,
+    /// Penalties and bad words do not see guesses that were right.
+    GuessesAreNotHistory,
 }
 
 /// Whether this bug is planted.
@@ -118,7 +126,7 @@ mod in_tests {
 
     impl Bug {
         /// All of them.
-        pub(in crate::engine) const ALL: [Self; 36] = [
+        pub(in crate::engine) const ALL: [Self; 40] = [
             Self::ReleaseIsLost,
             Self::SharedIsReleasedTwice,
             Self::RetainIsMissing,
@@ -155,6 +163,10 @@ mod in_tests {
             Self::GuessCountsTwice,
             Self::CachedCountsTwice,
             Self::PromptCountsAgain,
+            Self::MaskIsStale,
+            Self::GuideIsNotToldOfGuesses,
+            Self::BestIsNotAskedFor,
+            Self::GuessesAreNotHistory,
         ];
     }
 }

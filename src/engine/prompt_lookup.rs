@@ -1,12 +1,14 @@
 //! Guesses what comes next: what followed the last few tokens when they stood in the sequence before.
 //!
 //! This is the n-gram variant of speculative decoding (Saxena, "Prompt Lookup Decoding", 2023). How many tokens are
-//! guessed adapts to how many guesses were right.
+//! guessed adapts to how many guesses were right. A text that the client expects goes before the sequence's own.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
+use std::sync::Arc;
 
 use super::SpeculationConfig;
+use super::prediction::Prediction;
 
 /// After this many useless guesses in a row the longest pause is reached.
 const MAX_MISSES: u32 = 5;
@@ -15,6 +17,8 @@ const MAX_MISSES: u32 = 5;
 #[derive(Debug)]
 pub(super) struct PromptLookup {
     config: SpeculationConfig,
+    /// What the client expects, if anything.
+    prediction: Option<Prediction>,
     /// Where each run of tokens ended last, by a hash of its length and tokens.
     ends: HashMap<u64, u32, BuildHasherDefault<Identity>>,
     /// Tokens that have been entered.
@@ -33,6 +37,7 @@ impl PromptLookup {
     pub(super) fn new(config: SpeculationConfig) -> Self {
         Self {
             config,
+            prediction: None,
             ends: HashMap::default(),
             num_known: 0,
             last_end: None,
@@ -42,12 +47,31 @@ impl PromptLookup {
         }
     }
 
-    /// Guesses up to `max_tokens` tokens that follow `tokens`, the whole sequence.
-    pub(super) fn guess(&mut self, tokens: &[u32], max_tokens: usize) -> Vec<u32> {
+    /// The same with a text that the output is expected to repeat.
+    pub(super) fn expecting(self, prediction: Arc<[u32]>) -> Self {
+        let prediction = (!prediction.is_empty()).then(|| Prediction::new(prediction));
+        Self { prediction, ..self }
+    }
+
+    /// Most tokens guessed at a time.
+    pub(super) fn max_draft_tokens(&self) -> usize {
+        self.config.max_draft_tokens
+    }
+
+    /// Guesses up to `max_tokens` tokens that follow `tokens`, the whole sequence, of which the first `num_prompt` are
+    /// the prompt.
+    pub(super) fn guess(&mut self, tokens: &[u32], num_prompt: usize, max_tokens: usize) -> Vec<u32> {
         self.learn(tokens);
         if self.pause > 0 {
             self.pause -= 1;
             return Vec::new();
+        }
+        if let Some(prediction) = &mut self.prediction {
+            prediction.follow(&tokens[num_prompt..], self.config.min_ngram, self.config.max_ngram);
+            let rest = prediction.rest();
+            if !rest.is_empty() {
+                return rest[..rest.len().min(self.num_wanted).min(max_tokens)].to_vec();
+            }
         }
         let Some(start) = self.last_end else { return Vec::new() };
         let end = tokens.len().min(start + self.num_wanted.min(max_tokens));
@@ -126,23 +150,23 @@ mod tests {
 
     #[test]
     fn what_followed_the_last_tokens_before_is_guessed() {
-        assert_eq!(lookup(4).guess(&[1, 2, 3, 4, 5, 1, 2], 9), [3, 4, 5, 1]);
-        assert_eq!(lookup(4).guess(&[1, 2, 3, 4, 5, 1, 2], 2), [3, 4]);
-        assert_eq!(lookup(4).guess(&[1, 2, 3, 1, 2], 9), [3, 1, 2]);
+        assert_eq!(lookup(4).guess(&[1, 2, 3, 4, 5, 1, 2], 0, 9), [3, 4, 5, 1]);
+        assert_eq!(lookup(4).guess(&[1, 2, 3, 4, 5, 1, 2], 0, 2), [3, 4]);
+        assert_eq!(lookup(4).guess(&[1, 2, 3, 1, 2], 0, 9), [3, 1, 2]);
     }
 
     #[test]
     fn nothing_is_guessed_after_tokens_that_are_new() {
-        assert!(lookup(4).guess(&[1, 2, 3, 4, 2], 9).is_empty());
-        assert!(lookup(4).guess(&[1], 9).is_empty());
-        assert!(lookup(4).guess(&[], 9).is_empty());
+        assert!(lookup(4).guess(&[1, 2, 3, 4, 2], 0, 9).is_empty());
+        assert!(lookup(4).guess(&[1], 0, 9).is_empty());
+        assert!(lookup(4).guess(&[], 0, 9).is_empty());
     }
 
     #[test]
     fn the_longest_run_wins_and_among_equals_the_last() {
         let longest = [9, 1, 2, 7, 7, 1, 2, 8, 8, 9, 1, 2];
-        assert_eq!(lookup(1).guess(&longest, 9), [7]);
-        assert_eq!(lookup(1).guess(&[1, 2, 7, 1, 2, 8, 1, 2], 9), [8]);
+        assert_eq!(lookup(1).guess(&longest, 0, 9), [7]);
+        assert_eq!(lookup(1).guess(&[1, 2, 7, 1, 2, 8, 1, 2], 0, 9), [8]);
     }
 
     #[test]
@@ -150,7 +174,7 @@ mod tests {
         let tokens: Vec<u32> = (0..200).map(|i| (i * i) % 7).collect();
         let mut stepwise = lookup(4);
         for end in 1..tokens.len() {
-            assert_eq!(stepwise.guess(&tokens[..end], 9), lookup(4).guess(&tokens[..end], 9), "{end}");
+            assert_eq!(stepwise.guess(&tokens[..end], 0, 9), lookup(4).guess(&tokens[..end], 0, 9), "{end}");
         }
     }
 
@@ -159,16 +183,30 @@ mod tests {
         let tokens = [1, 2, 3, 4, 5, 6, 7, 8, 1, 2];
         let mut lookup = lookup(8);
         lookup.judge(8, 0);
-        assert_eq!(lookup.guess(&tokens, 9), [3], "the first miss costs no pause");
+        assert_eq!(lookup.guess(&tokens, 0, 9), [3], "the first miss costs no pause");
         lookup.judge(1, 0);
-        assert!(lookup.guess(&tokens, 9).is_empty());
-        assert!(lookup.guess(&tokens, 9).is_empty());
-        assert_eq!(lookup.guess(&tokens, 9), [3]);
+        assert!(lookup.guess(&tokens, 0, 9).is_empty());
+        assert!(lookup.guess(&tokens, 0, 9).is_empty());
+        assert_eq!(lookup.guess(&tokens, 0, 9), [3]);
         lookup.judge(1, 1);
-        assert_eq!(lookup.guess(&tokens, 9), [3, 4]);
+        assert_eq!(lookup.guess(&tokens, 0, 9), [3, 4]);
         lookup.judge(2, 2);
-        assert_eq!(lookup.guess(&tokens, 9), [3, 4, 5, 6]);
+        assert_eq!(lookup.guess(&tokens, 0, 9), [3, 4, 5, 6]);
         lookup.judge(4, 1);
-        assert_eq!(lookup.guess(&tokens, 9), [3, 4]);
+        assert_eq!(lookup.guess(&tokens, 0, 9), [3, 4]);
+    }
+
+    #[test]
+    fn what_is_expected_goes_before_what_was_seen() {
+        let mut lookup = lookup(2).expecting([7, 8, 9, 7].into());
+        let mut tokens = vec![1, 2, 3, 1, 2];
+        assert_eq!(lookup.guess(&tokens, 5, 9), [7, 8], "the output begins as expected");
+        assert_eq!(lookup.guess(&tokens, 5, 1), [7]);
+        tokens.push(7);
+        assert_eq!(lookup.guess(&tokens, 5, 9), [8, 9]);
+        tokens.extend([1, 2]);
+        assert_eq!(lookup.guess(&tokens, 5, 9), [7, 1], "it left the text, so its own counts");
+        tokens.extend([8, 9]);
+        assert_eq!(lookup.guess(&tokens, 5, 9), [7]);
     }
 }

@@ -11,10 +11,9 @@ use super::reader::{Delivery, Reader};
 use super::readers::Readers;
 use super::{
     BatchBuilder, Command, EnginePulse, Phase, QueuedSequence, Scheduler, SequenceError, SequenceId,
-    StepOutcome, StepPlan, TokenEvent,
+    StepOutcome, StepPlan, StepSampler, TokenEvent,
 };
 use crate::model::{Logits, ModelError, Runner};
-use crate::sampling::{SampleError, SampledToken, Sampler};
 use crate::telemetry::Metrics;
 
 /// Longest sleep of an idle engine: half of the second within which it promises a beat.
@@ -28,7 +27,7 @@ pub(super) struct RunLoop {
     pub(super) pulse: Arc<EnginePulse>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) builder: BatchBuilder,
-    pub(super) sampler: Sampler,
+    pub(super) sampler: StepSampler,
     pub(super) readers: Readers,
     pub(super) queue_limits: QueueLimits,
     pub(super) meter: StepMeter,
@@ -189,13 +188,15 @@ impl RunLoop {
         self.announce(&plan);
         let batch = self.builder.build(&plan, &self.scheduler);
         let num_samples = plan.num_samples();
+        self.sampler.prepare(&plan, &mut self.scheduler);
         let outcome = match self.runner.forward(batch).and_then(|logits| whole(logits, num_samples)) {
             Ok(logits) => {
-                let sampled = self.sample(&plan, &logits);
+                let sampled = self.sampler.sample(&plan, &mut self.scheduler, &logits);
                 self.scheduler.commit(&plan, sampled)
             }
             Err(error) => {
                 tracing::error!(%error, num_seqs = plan.scheduled.len(), "the forward pass failed");
+                self.sampler.cancel(&mut self.scheduler);
                 self.scheduler.fail_step(&plan, &SequenceError::Model(error.to_string()))
             }
         };
@@ -215,19 +216,6 @@ impl RunLoop {
             reader.send(TokenEvent::Scheduled { num_cached_tokens: admission.num_cached as u32 });
         }
         self.report_queue();
-    }
-
-    /// One token for each row that samples; a row that gives none concerns its sequence alone.
-    fn sample(&mut self, plan: &StepPlan, logits: &Logits) -> Vec<Result<SampledToken, SampleError>> {
-        let mut sampled = Vec::with_capacity(logits.num_rows());
-        for part in plan.sampling() {
-            let sampling = self.scheduler.scheduled(part).sampling();
-            for position in part.sample_positions() {
-                let row = logits.row(sampled.len());
-                sampled.push(self.sampler.sample(row, sampling, position as u64));
-            }
-        }
-        sampled
     }
 
     fn hand_out(&mut self, outcome: StepOutcome) {
@@ -274,7 +262,7 @@ impl RunLoop {
                 self.metrics.rejected.with_label_values(&[error.label()]).inc();
                 tracing::warn!(sequence = id.0, %error, "a sequence was given up");
             }
-            SequenceError::SlowReader { .. } | SequenceError::Refused(_) => {
+            SequenceError::SlowReader { .. } | SequenceError::Refused(_) | SequenceError::Constraint(_) => {
                 tracing::warn!(sequence = id.0, %error, "a sequence was given up");
             }
             // These concern many sequences or come from the reader, and are logged once, where they happen.

@@ -7,12 +7,14 @@ pub struct SampledToken {
     pub token_id: u32,
     /// Its log probability and those of its rivals, if the parameters ask for them.
     pub logprobs: Option<Box<TokenLogprobs>>,
+    /// Whether a constraint lets nothing follow it.
+    pub completes: bool,
 }
 
 impl From<u32> for SampledToken {
     /// A token without log probabilities.
     fn from(token_id: u32) -> Self {
-        Self { token_id, logprobs: None }
+        Self { token_id, logprobs: None, completes: false }
     }
 }
 

@@ -1,5 +1,7 @@
-//! From logits to a token: temperature, top-k, top-p, a counter-based generator, and how likely the token was.
+//! From logits to a token: bias, penalties and masks, temperature and cuts, a counter-based generator, and how likely
+//! the token was.
 
+mod adjust;
 mod constraint;
 mod grammar;
 mod logprobs;
@@ -11,6 +13,6 @@ mod token_set;
 pub use constraint::{Constraint, ConstraintError};
 pub use grammar::GrammarSpec;
 pub use logprobs::{SampledToken, TokenLogprobs};
-pub use params::SamplingParams;
-pub use sampler::{SampleError, Sampler};
+pub use params::{Penalties, SamplingParams};
+pub use sampler::{Row, SampleError, Sampler};
 pub use token_set::TokenSet;

@@ -1,20 +1,59 @@
-//! Logits to token: temperature, then top-k, then top-p, then one draw.
+//! Logits to token: bias, penalties and masks, then temperature, top-k, top-p and min-p, then one draw.
 //!
-//! The result is a pure function of the row, the parameters and the position: sums run in a fixed order in f64,
-//! equal logits rank by the lower id, and the vocabulary is never sorted further than the cut needs.
+//! The result is a pure function of the row, its parameters, its history and its position: sums run in a fixed order
+//! in f64, equal logits rank by the lower id, and the vocabulary is never sorted further than the cut needs.
 
 use std::cmp::Ordering;
 
+use super::adjust::Adjuster;
 use super::logprobs::LogSoftmax;
-use super::{SampledToken, SamplingParams, TokenLogprobs, rng};
+use super::{ConstraintError, SampledToken, SamplingParams, TokenLogprobs, TokenSet, rng};
 
 /// How many candidates the search for the top-p cut ranks first; it tries four times as many if they do not do.
 const FIRST_RANKED: usize = 64;
 /// Independent lanes of the maximum search, wide enough to fill a vector register.
 const LANES: usize = 16;
 
+/// A row of logits, and all that its token depends on.
+#[derive(Debug, Clone, Copy)]
+pub struct Row<'a> {
+    /// The logits as the model gave them, `[vocab_size]`. Negative infinity masks a token.
+    pub logits: &'a [f32],
+    /// How the token is chosen.
+    pub params: &'a SamplingParams,
+    /// The token's own position in the sequence.
+    pub position: u64,
+    /// The prompt.
+    pub prompt: &'a [u32],
+    /// The output before it.
+    pub output: &'a [u32],
+    /// The end of the output before it that was guessed in this very step, rightly.
+    pub guessed: &'a [u32],
+    /// Tokens that end the sequence.
+    pub stop_token_ids: &'a [u32],
+    /// What a constraint lets come, if there is one.
+    pub mask: Option<&'a TokenSet>,
+}
+
+impl<'a> Row<'a> {
+    /// A row that stands for itself, without history, stop tokens and mask.
+    pub fn new(logits: &'a [f32], params: &'a SamplingParams, position: u64) -> Self {
+        let none: &[u32] = &[];
+        Self {
+            logits,
+            params,
+            position,
+            prompt: none,
+            output: none,
+            guessed: none,
+            stop_token_ids: none,
+            mask: None,
+        }
+    }
+}
+
 /// A row of logits gives no token.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SampleError {
     /// A logit is not a number or is positive infinity.
     #[error("the logits hold a NaN or an infinite value")]
@@ -22,6 +61,15 @@ pub enum SampleError {
     /// No token may be chosen: every logit is negative infinity, or the row is empty.
     #[error("no logit is finite")]
     NoCandidate,
+    /// The model would give a token, but bias, bad words and the sets of allowed tokens leave none.
+    #[error("every token is masked")]
+    Masked,
+    /// The row comes after a wrong guess or after the sequence's last token: nobody asks for its token.
+    #[error("the row is not reached")]
+    NotReached,
+    /// The sequence's constraint failed.
+    #[error(transparent)]
+    Constraint(#[from] ConstraintError),
 }
 
 /// Chooses tokens; owns the scratch memory, so that a step allocates nothing once it is warm.
@@ -29,6 +77,7 @@ pub enum SampleError {
 pub struct Sampler {
     candidates: Vec<Candidate>,
     weights: Vec<f64>,
+    adjuster: Adjuster,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -50,23 +99,39 @@ impl Sampler {
         Self::default()
     }
 
-    /// The token that follows, from `logits` `[vocab_size]`; `position` is its own position in the sequence.
-    ///
-    /// Negative infinity masks a token.
+    /// The token that follows.
     ///
     /// # Errors
-    /// [`SampleError`] if a logit is NaN or positive infinity, or if none is finite.
-    pub fn sample(
+    /// [`SampleError`] if a logit is NaN or positive infinity, if none is finite, or if none is left.
+    pub fn sample(&mut self, row: &Row<'_>) -> Result<SampledToken, SampleError> {
+        let Row { logits, params, position, .. } = *row;
+        let max = highest(logits)?;
+        let token_id = if row.is_plain() {
+            self.choose(logits, max, params, position)
+        } else {
+            // Out of the sampler for as long as its memory is read.
+            let mut adjuster = std::mem::take(&mut self.adjuster);
+            let token_id = self.choose_from(adjuster.adjust(row), params, position);
+            self.adjuster = adjuster;
+            token_id?
+        };
+        let logprobs =
+            params.logprobs.map(|k| Box::new(self.logprobs(logits, max, token_id, usize::from(k))));
+        Ok(SampledToken { token_id, logprobs, completes: false })
+    }
+
+    /// Chooses from logits that were changed.
+    fn choose_from(
         &mut self,
         logits: &[f32],
         params: &SamplingParams,
         position: u64,
-    ) -> Result<SampledToken, SampleError> {
-        let max = highest(logits)?;
-        let token_id = self.choose(logits, max, params, position);
-        let logprobs =
-            params.logprobs.map(|k| Box::new(self.logprobs(logits, max, token_id, usize::from(k))));
-        Ok(SampledToken { token_id, logprobs })
+    ) -> Result<u32, SampleError> {
+        match highest(logits) {
+            Ok(max) => Ok(self.choose(logits, max, params, position)),
+            Err(SampleError::NoCandidate) => Err(SampleError::Masked),
+            Err(error) => Err(error),
+        }
     }
 
     fn choose(&mut self, logits: &[f32], max: f32, params: &SamplingParams, position: u64) -> u32 {
@@ -78,10 +143,14 @@ impl Sampler {
         let softmax = Softmax { max, temperature: params.temperature };
         let limits_k = params.top_k != 0 && (params.top_k as usize) < logits.len();
         match (limits_k, params.top_p < 1.0) {
-            (false, false) => return self.draw_from_all(logits, softmax, draw),
+            (false, false) => return self.draw_from_all(logits, softmax, params.min_p, draw),
             (true, _) => self.keep_top_k_then_p(logits, softmax, params),
             (false, true) => self.keep_top_p(logits, softmax, params.top_p),
         }
+        // They stand by their likelihood, so that what is too unlikely stands behind the rest.
+        let is_likely = |weight: &f64| *weight >= f64::from(params.min_p);
+        self.weights.truncate(self.weights.partition_point(is_likely));
+        self.candidates.truncate(self.weights.len());
         let chosen = pick(&self.weights, draw);
         self.candidates[chosen].token_id
     }
@@ -100,9 +169,13 @@ impl Sampler {
     }
 
     /// Draws from the whole vocabulary in order of ids: nothing is ranked.
-    fn draw_from_all(&mut self, logits: &[f32], softmax: Softmax, draw: f64) -> u32 {
+    fn draw_from_all(&mut self, logits: &[f32], softmax: Softmax, min_p: f32, draw: f64) -> u32 {
         self.weights.clear();
         self.weights.extend(logits.iter().map(|&logit| softmax.weight(logit)));
+        if min_p > 0.0 {
+            let cut = |weight: &mut f64| *weight = if *weight >= f64::from(min_p) { *weight } else { 0.0 };
+            self.weights.iter_mut().for_each(cut);
+        }
         pick(&self.weights, draw) as u32
     }
 
@@ -199,11 +272,17 @@ fn candidates(logits: &[f32]) -> impl Iterator<Item = Candidate> {
 fn highest(logits: &[f32]) -> Result<f32, SampleError> {
     let mut best = [f32::NEG_INFINITY; LANES];
     let mut invalid = [false; LANES];
-    for chunk in logits.chunks(LANES) {
-        for (lane, &logit) in chunk.iter().enumerate() {
-            best[lane] = if logit > best[lane] { logit } else { best[lane] };
-            invalid[lane] |= logit.is_nan() || logit == f32::INFINITY;
+    // Whole chunks without a bounds check, so that the lanes become a register.
+    let (chunks, rest) = logits.as_chunks::<LANES>();
+    for chunk in chunks {
+        for lane in 0..LANES {
+            best[lane] = if chunk[lane] > best[lane] { chunk[lane] } else { best[lane] };
+            invalid[lane] |= chunk[lane].is_nan() || chunk[lane] == f32::INFINITY;
         }
+    }
+    for (lane, &logit) in rest.iter().enumerate() {
+        best[lane] = if logit > best[lane] { logit } else { best[lane] };
+        invalid[lane] |= logit.is_nan() || logit == f32::INFINITY;
     }
     if invalid.contains(&true) {
         return Err(SampleError::Invalid);

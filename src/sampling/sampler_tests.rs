@@ -3,14 +3,14 @@ use proptest::prelude::*;
 use super::*;
 
 fn params(temperature: f32, top_k: u32, top_p: f32) -> SamplingParams {
-    SamplingParams { temperature, top_k, top_p, seed: 11, choice_index: 0, logprobs: None }
+    SamplingParams { temperature, top_k, top_p, seed: 11, ..SamplingParams::greedy() }
 }
 
 fn sample(logits: &[f32], params: &SamplingParams, position: u64) -> Result<u32, SampleError> {
-    Sampler::new().sample(logits, params, position).map(|sampled| sampled.token_id)
+    Sampler::new().sample(&Row::new(logits, params, position)).map(|sampled| sampled.token_id)
 }
 
-/// The kept tokens with their probabilities, by sorting everything: temperature, then top-k, then top-p.
+/// The kept tokens with their probabilities, by sorting everything: temperature, top-k, top-p, then min-p.
 fn reference(logits: &[f32], params: &SamplingParams) -> Vec<(u32, f64)> {
     let max = f64::from(logits.iter().copied().fold(f32::NEG_INFINITY, f32::max));
     let mut ranked: Vec<(u32, f32)> = (0..).zip(logits.iter().copied()).collect();
@@ -31,13 +31,15 @@ fn reference(logits: &[f32], params: &SamplingParams) -> Vec<(u32, f64)> {
             break;
         }
     }
+    kept.retain(|&(_, weight)| weight >= f64::from(params.min_p));
+    let sum: f64 = kept.iter().map(|&(_, weight)| weight).sum();
     kept.iter().map(|&(id, weight)| (id, weight / sum)).collect()
 }
 
 /// What the sampler leaves of `logits` before the draw.
 fn kept(logits: &[f32], params: &SamplingParams) -> Vec<u32> {
     let mut sampler = Sampler::new();
-    sampler.sample(logits, params, 0).expect("valid logits");
+    sampler.sample(&Row::new(logits, params, 0)).expect("valid logits");
     sampler.candidates.iter().map(|candidate| candidate.token_id).collect()
 }
 
@@ -47,7 +49,7 @@ fn chi_square(logits: &[f32], params: &SamplingParams, draws: u64) -> f64 {
     let mut counts = vec![0_u32; logits.len()];
     let mut sampler = Sampler::new();
     for position in 0..draws {
-        let sampled = sampler.sample(logits, params, position).expect("valid logits");
+        let sampled = sampler.sample(&Row::new(logits, params, position)).expect("valid logits");
         counts[sampled.token_id as usize] += 1;
     }
     let seen: u32 = expected.iter().map(|&(id, _)| counts[id as usize]).sum();
@@ -109,6 +111,12 @@ fn draws_follow_the_exact_probabilities() {
     let nucleus = params(1.0, 0, 0.7);
     assert_eq!(reference(&logits, &nucleus).len(), 4);
     assert!(chi_square(&logits, &nucleus, 40_000) < 16.27, "3 degrees of freedom");
+    let likely = SamplingParams { min_p: 0.3, ..params(1.0, 0, 1.0) };
+    assert_eq!(reference(&logits, &likely).len(), 5);
+    assert!(chi_square(&logits, &likely, 40_000) < 18.47, "4 degrees of freedom");
+    // A hotter softmax has more tokens that are likely enough.
+    let hot = SamplingParams { min_p: 0.3, ..params(2.0, 0, 1.0) };
+    assert!(reference(&logits, &hot).len() > 5);
 }
 
 #[test]
@@ -151,11 +159,11 @@ fn seed_choice_and_position_make_the_draw_and_nothing_else_does() {
     assert_ne!(draws(5, 0), draws(5, 1));
 
     let mut used = Sampler::new();
-    used.sample(&[1.0; 3000], &params(1.0, 50, 0.9), 3).expect("valid logits");
+    used.sample(&Row::new(&[1.0; 3000], &params(1.0, 50, 0.9), 3)).expect("valid logits");
     let params = params(1.0, 20, 0.9);
     for position in 0..32 {
-        let fresh = Sampler::new().sample(&logits, &params, position);
-        assert_eq!(used.sample(&logits, &params, position), fresh);
+        let fresh = Sampler::new().sample(&Row::new(&logits, &params, position));
+        assert_eq!(used.sample(&Row::new(&logits, &params, position)), fresh);
     }
 }
 
@@ -182,7 +190,7 @@ fn naive_logprobs(logits: &[f32]) -> Vec<(u32, f32)> {
 
 fn logprobs(logits: &[f32], params: &SamplingParams, k: u8) -> (u32, TokenLogprobs) {
     let params = SamplingParams { logprobs: Some(k), ..params.clone() };
-    let sampled = Sampler::new().sample(logits, &params, 3).expect("valid logits");
+    let sampled = Sampler::new().sample(&Row::new(logits, &params, 3)).expect("valid logits");
     (sampled.token_id, *sampled.logprobs.expect("they were asked for"))
 }
 
@@ -190,7 +198,7 @@ fn logprobs(logits: &[f32], params: &SamplingParams, k: u8) -> (u32, TokenLogpro
 fn log_probabilities_come_only_when_asked_for_and_change_no_token() {
     let logits: Vec<f32> = (0..300).map(|i| (i as f32 * 0.37).sin() * 3.0).collect();
     for params in [SamplingParams::greedy(), params(1.3, 0, 1.0), params(1.3, 40, 1.0), params(1.3, 0, 0.8)] {
-        let plain = Sampler::new().sample(&logits, &params, 3).expect("valid logits");
+        let plain = Sampler::new().sample(&Row::new(&logits, &params, 3)).expect("valid logits");
         assert_eq!(plain.logprobs, None);
         assert_eq!(logprobs(&logits, &params, 20).0, plain.token_id);
     }
@@ -213,7 +221,7 @@ fn a_chosen_token_beyond_the_top_still_has_its_log_probability() {
     let logits = [1.0, 3.0, 2.0];
     let draws = |position| {
         let params = SamplingParams { logprobs: Some(1), ..params(4.0, 0, 1.0) };
-        Sampler::new().sample(&logits, &params, position).expect("valid logits")
+        Sampler::new().sample(&Row::new(&logits, &params, position)).expect("valid logits")
     };
     let unlikely = (0..100).map(draws).find(|sampled| sampled.token_id == 0).expect("one in five draws");
     let logprobs = unlikely.logprobs.expect("they were asked for");
@@ -264,9 +272,10 @@ proptest! {
         temperature in 0.05_f32..3.0,
         top_k in 0_u32..620,
         top_p in prop_oneof![Just(1.0_f32), Just(0.0), 0.01_f32..1.0],
+        min_p in prop_oneof![Just(0.0_f32), Just(1.0), 0.0_f32..1.0],
         position in 0_u64..1_000,
     ) {
-        let params = params(temperature, top_k, top_p);
+        let params = SamplingParams { min_p, ..params(temperature, top_k, top_p) };
         let expected: Vec<u32> = reference(&logits, &params).into_iter().map(|(id, _)| id).collect();
         let drawn = sample(&logits, &params, position).expect("valid logits");
         prop_assert!(expected.contains(&drawn));

@@ -120,6 +120,8 @@ impl Shared {
                 tenant: request.tenant,
                 priority: request.priority,
                 cache_salt: Arc::clone(&request.cache_salt),
+                constraint: None,
+                prediction: Arc::default(),
             };
             let events = self.engine.submit(sequence).map_err(|error| refusal(error, prompt.len()))?;
             let clock = Clock::new(Arc::clone(&self.metrics), arrival);

@@ -129,8 +129,7 @@ pub(super) fn complete_sampling(
         top_k: options.top_k.or(defaults.top_k).unwrap_or(0),
         top_p: options.top_p.or(defaults.top_p).unwrap_or(1.0),
         seed,
-        choice_index: 0,
-        logprobs: None,
+        ..SamplingParams::greedy()
     }
 }
 

@@ -77,6 +77,7 @@ impl Choice {
                         self.clock.mark_token();
                         OutputFinish::Stop
                     }
+                    FinishReason::Complete => OutputFinish::Stop,
                     FinishReason::Length => OutputFinish::Length,
                 };
                 let Some(rest) = self.text_after(TextPipeline::finish, deltas) else { return };

@@ -221,7 +221,7 @@ fn the_engine_gets_the_rendered_prompt_and_complete_parameters() {
                 top_p: 1.0,
                 seed: 9,
                 choice_index,
-                logprobs: None,
+                ..SamplingParams::greedy()
             },
             max_new_tokens: 7,
             stop_token_ids: vec![END_OF_TURN],

@@ -1,6 +1,6 @@
 //! An engine that replays a script: no model, no scheduler, the real commands and events.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use maru::engine::{
     Command, DraftCounts, EngineHandle, EngineLimits, EnginePulse, FinishReason, NewSequence, QueuedSequence,
@@ -63,18 +63,28 @@ impl Script {
 }
 
 /// What the engine has seen.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Default)]
 pub(crate) struct Seen {
     pub(crate) submitted: Vec<NewSequence>,
     pub(crate) num_aborted: usize,
 }
+
+impl Clone for Seen {
+    fn clone(&self) -> Self {
+        let submitted = self.submitted.iter().map(NewSequence::without_constraint).collect();
+        Self { submitted, num_aborted: self.num_aborted }
+    }
+}
+
+/// What the engine has seen, for several threads: a constraint may be moved between them, but not shared.
+type Shared = Mutex<Seen>;
 
 /// The test's side of a fake engine.
 #[derive(Debug, Clone)]
 pub(crate) struct FakeEngine {
     pub(crate) handle: EngineHandle,
     pub(crate) pulse: Arc<EnginePulse>,
-    seen: watch::Receiver<Seen>,
+    seen: watch::Receiver<Shared>,
 }
 
 impl FakeEngine {
@@ -82,20 +92,20 @@ impl FakeEngine {
     pub(crate) fn start(script: Script, limits: EngineLimits) -> Self {
         let (commands, inbox) = mpsc::channel(1024);
         let pulse = Arc::new(EnginePulse::new(100));
-        let (seen_sender, seen) = watch::channel(Seen::default());
+        let (seen_sender, seen) = watch::channel(Shared::default());
         tokio::spawn(run(script, inbox, seen_sender));
         Self { handle: EngineHandle::new(commands, Arc::clone(&pulse), limits), pulse, seen }
     }
 
     /// What the engine has seen by now.
     pub(crate) fn seen(&self) -> Seen {
-        self.seen.borrow().clone()
+        self.seen.borrow().lock().expect("no test panics in here").clone()
     }
 
     /// Waits until the engine has seen what `wanted` asks for.
-    pub(crate) async fn wait_until(&self, wanted: impl FnMut(&Seen) -> bool) {
+    pub(crate) async fn wait_until(&self, mut wanted: impl FnMut(&Seen) -> bool) {
         let mut seen = self.seen.clone();
-        let wait = seen.wait_for(wanted);
+        let wait = seen.wait_for(|seen| wanted(&seen.lock().expect("no test panics in here")));
         tokio::time::timeout(std::time::Duration::from_secs(60), wait)
             .await
             .expect("the engine should have seen it long ago")
@@ -103,22 +113,27 @@ impl FakeEngine {
     }
 }
 
-async fn run(script: Script, mut inbox: mpsc::Receiver<Command>, seen: watch::Sender<Seen>) {
+async fn run(script: Script, mut inbox: mpsc::Receiver<Command>, seen: watch::Sender<Shared>) {
     // Sequences without an end keep their sender, and those without a start their ticket.
     let mut held: Vec<QueuedSequence> = Vec::new();
     while let Some(command) = inbox.recv().await {
         match command {
             Command::Submit(queued) => {
-                seen.send_modify(|seen| seen.submitted.push(queued.sequence.clone()));
+                let sequence = queued.sequence.without_constraint();
+                seen.send_modify(|seen| mutable(seen).submitted.push(sequence));
                 held.extend(play(&script, *queued).await);
             }
             Command::Abort(id) => {
                 held.retain(|queued| queued.id != id);
-                seen.send_modify(|seen| seen.num_aborted += 1);
+                seen.send_modify(|seen| mutable(seen).num_aborted += 1);
             }
             Command::Drain | Command::Stop => return,
         }
     }
+}
+
+fn mutable(seen: &mut Shared) -> &mut Seen {
+    seen.get_mut().expect("no test panics in here")
 }
 
 /// Plays the script to one sequence and gives it back if it has no end.

@@ -93,7 +93,7 @@ impl Rig {
     }
 
     pub(crate) fn submit(&self, sequence: &NewSequence) -> TokenStream {
-        self.handle.submit(sequence.clone()).expect("there is room")
+        self.handle.submit(sequence.without_constraint()).expect("there is room")
     }
 
     /// Aborted sequences by phase: queued, prefill, decode, and ended but unread.

@@ -11,7 +11,7 @@ use maru::engine::{
     Speed, StartError, SubmitError, TokenEvent, TokenStream,
 };
 use maru::model::KvCapacity;
-use maru::sampling::{SampledToken, Sampler, SamplingParams};
+use maru::sampling::{Row, SampledToken, Sampler, SamplingParams};
 use maru::telemetry::{CacheInfo, Metrics};
 
 use crate::dice::Dice;
@@ -20,7 +20,7 @@ use crate::rig::{Act, CAPACITY, Rig, config, eventually, sequence};
 use crate::scenario::VOCAB_SIZE;
 
 /// All tokens of a stream and its last event.
-async fn read(stream: &mut TokenStream) -> (Vec<u32>, TokenEvent) {
+pub(crate) async fn read(stream: &mut TokenStream) -> (Vec<u32>, TokenEvent) {
     let mut tokens = Vec::new();
     while let Some(event) = stream.next().await {
         match event {
@@ -71,14 +71,14 @@ async fn log_probabilities_come_with_the_tokens_of_those_who_ask() {
     let rig = Rig::free(config());
     let plain = sequence(5, 12, 1);
     let sampling = SamplingParams { logprobs: Some(2), ..plain.sampling.clone() };
-    let asking = NewSequence { sampling, ..plain.clone() };
+    let asking = NewSequence { sampling, ..plain.without_constraint() };
     let (mut with, mut without) = (rig.submit(&asking), rig.submit(&plain));
     let mut known = asking.prompt.to_vec();
     while let Some(event) = with.next().await {
         let TokenEvent::Token { token_id, logprobs } = event else { continue };
         let logits = FakeRunner::logits_after(&known, VOCAB_SIZE);
-        let alone = Sampler::new().sample(&logits, &asking.sampling, known.len() as u64);
-        assert_eq!(alone, Ok(SampledToken { token_id, logprobs }));
+        let alone = Sampler::new().sample(&Row::new(&logits, &asking.sampling, known.len() as u64));
+        assert_eq!(alone, Ok(SampledToken { token_id, logprobs, completes: false }));
         known.push(token_id);
     }
     assert_eq!(known.len(), 5 + 12);

@@ -6,10 +6,12 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use maru::engine::kv::HashKey;
 use maru::engine::{
     BatchBuilder, DraftCounts, FinishReason, NewSequence, Scheduler, SchedulerConfig, SequenceId,
-    SpeculationConfig, StepLimits, StepPlan, TokenEvent,
+    SpeculationConfig, StepLimits, StepPlan, StepSampler, TokenEvent,
 };
 use maru::model::{KvCapacity, Logits, Runner};
-use maru::sampling::{SampleError, SampledToken, Sampler, TokenLogprobs};
+use maru::sampling::TokenLogprobs;
+
+use crate::rule::Rule;
 
 /// More steps than any run takes.
 const MAX_STEPS: usize = 100_000;
@@ -77,16 +79,18 @@ pub(crate) fn blocks_held(runner: &dyn Runner, request: &NewSequence) -> u32 {
 }
 
 /// A sequence, the step in which it comes, and the one in which it is aborted, if it is.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(crate) struct Arrival {
     pub(crate) step: usize,
     pub(crate) sequence: NewSequence,
+    /// What its constraint is made of, if it has one.
+    pub(crate) rule: Option<Rule>,
     pub(crate) leaves: Option<usize>,
 }
 
 impl Arrival {
     pub(crate) fn first(sequence: NewSequence) -> Self {
-        Self { step: 0, sequence, leaves: None }
+        Self { step: 0, sequence, rule: None, leaves: None }
     }
 }
 
@@ -180,7 +184,7 @@ pub(crate) fn run(runner: &mut dyn Runner, settings: &Settings, arrivals: &[Arri
 /// Runs a sequence alone.
 pub(crate) fn alone(runner: &mut dyn Runner, sequence: &NewSequence) -> Course {
     let settings = Settings::alone(runner);
-    run(runner, &settings, &[Arrival::first(sequence.clone())]).courses.remove(0)
+    run(runner, &settings, &[Arrival::first(sequence.without_constraint())]).courses.remove(0)
 }
 
 /// Runs until all have ended, or the one that is watched. Arrivals come in the order of their steps.
@@ -194,14 +198,16 @@ pub(crate) fn run_until(
         scheduler: settings.scheduler(runner),
         runner,
         builder: BatchBuilder::new(),
-        sampler: Sampler::new(),
+        sampler: StepSampler::new(),
         run: Run { courses: vec![Course::default(); arrivals.len()], tally: Tally::default() },
     };
     let mut num_arrived = 0;
     for step in 0..MAX_STEPS {
         while let Some(arrival) = arrivals.get(num_arrived).filter(|arrival| arrival.step <= step) {
             let id = SequenceId(num_arrived as u64);
-            drive.scheduler.add(id, arrival.sequence.clone()).expect("every sequence alone fits the pool");
+            let constraint = arrival.rule.map(Rule::start);
+            let sequence = NewSequence { constraint, ..arrival.sequence.without_constraint() };
+            drive.scheduler.add(id, sequence).expect("every sequence alone fits the pool");
             num_arrived += 1;
         }
         for (index, arrival) in arrivals[..num_arrived].iter().enumerate() {
@@ -226,7 +232,7 @@ struct Drive<'a> {
     scheduler: Scheduler,
     runner: &'a mut dyn Runner,
     builder: BatchBuilder,
-    sampler: Sampler,
+    sampler: StepSampler,
     run: Run,
 }
 
@@ -235,10 +241,11 @@ impl Drive<'_> {
         let plan = self.scheduler.schedule();
         assert!(plan.num_tokens() > 0, "every step advances somebody");
         let batch = self.builder.build(&plan, &self.scheduler);
+        self.sampler.prepare(&plan, &mut self.scheduler);
         let logits = self.runner.forward(batch).expect("the batch is right");
         assert_eq!(logits.num_rows(), plan.num_samples());
         self.note(&plan);
-        let sampled = self.sample(&plan, &logits);
+        let sampled = self.sampler.sample(&plan, &mut self.scheduler, &logits);
         let mut rows = hashes(&plan, &logits);
         let outcome = self.scheduler.commit(&plan, sampled);
         self.run.tally.num_draft_tokens += outcome.num_draft_tokens;
@@ -257,7 +264,7 @@ impl Drive<'_> {
                     course.answer.logprobs.push(logprobs.as_deref().map(LogprobBits::from));
                 }
                 TokenEvent::Finished { reason, drafts } => {
-                    if reason != FinishReason::Length {
+                    if matches!(reason, FinishReason::StopToken { .. }) {
                         course.answer.rows.push(take_row());
                     }
                     course.answer.ending = Some(reason);
@@ -266,19 +273,6 @@ impl Drive<'_> {
                 TokenEvent::Failed { error } => panic!("sequence {id} failed: {error}"),
             }
         }
-    }
-
-    /// One result per row that samples.
-    fn sample(&mut self, plan: &StepPlan, logits: &Logits) -> Vec<Result<SampledToken, SampleError>> {
-        let mut sampled = Vec::new();
-        for part in plan.sampling() {
-            let sampling = self.scheduler.scheduled(part).sampling();
-            for position in part.sample_positions() {
-                let row = logits.row(sampled.len());
-                sampled.push(self.sampler.sample(row, sampling, position as u64));
-            }
-        }
-        sampled
     }
 
     fn note(&mut self, plan: &StepPlan) {

@@ -54,6 +54,7 @@ fn needle(vocab_size: usize) -> NewSequence {
         seed: 20_251_123,
         choice_index: 1,
         logprobs: Some(5),
+        ..SamplingParams::greedy()
     };
     NewSequence { sampling, ..NewSequence::greedy(prompt, NUM_NEEDLE_TOKENS as u32) }
 }
@@ -92,7 +93,7 @@ fn neighbour(dice: &mut Dice, company: Company, needle: &NewSequence, vocab_size
 /// The needle as somebody else's and more or less urgent: that changes its turn, not its output.
 fn disguised(dice: &mut Dice, needle: &NewSequence) -> NewSequence {
     let tenant = TenantId(dice.between(0, 2) as u64);
-    NewSequence { tenant, priority: Priority(dice.between(0, 2) as i8 - 1), ..needle.clone() }
+    NewSequence { tenant, priority: Priority(dice.between(0, 2) as i8 - 1), ..needle.without_constraint() }
 }
 
 /// A number from 1 to `2^max_exponent`, small ones as likely as large ones.
@@ -151,7 +152,7 @@ fn one_run(runner: &mut dyn Runner, seed: u64, needle: &NewSequence, vocab_size:
             true => disguised(dice, needle),
             false => neighbour(dice, company, needle, vocab_size),
         };
-        arrivals.push(Arrival { step, sequence, leaves });
+        arrivals.push(Arrival { step, leaves, ..Arrival::first(sequence) });
     }
     let settings = settings(dice, company, runner, &arrivals);
     run_until(runner, &settings, &arrivals, Some(place)).courses.swap_remove(place)

@@ -2,7 +2,7 @@
 
 use maru::engine::NewSequence;
 use maru::model::{KvDtypeChoice, Runner};
-use maru::sampling::SamplingParams;
+use maru::sampling::{Penalties, SamplingParams, TokenSet};
 
 use crate::dice::Dice;
 use crate::drive::{Arrival, Settings, alone, run};
@@ -19,6 +19,7 @@ fn requests(dice: &mut Dice, vocab_size: usize) -> Vec<NewSequence> {
             seed: dice.next(),
             choice_index: dice.between(0, 3) as u32,
             logprobs: [None, Some(0), Some(1), Some(20)][dice.between(0, 3)],
+            ..SamplingParams::greedy()
         };
         change(&mut drawn);
         params.push(drawn);
@@ -41,6 +42,15 @@ fn requests(dice: &mut Dice, vocab_size: usize) -> Vec<NewSequence> {
     for logprobs in [None, Some(0), Some(1), Some(20)] {
         drawn(&|params| params.logprobs = logprobs);
     }
+    let near = (0..vocab_size as u32).step_by(3).collect::<Vec<_>>();
+    drawn(&|params| (params.temperature, params.min_p) = (1.5, 0.05));
+    drawn(&|params| params.penalties = Penalties { frequency: 0.7, presence: 0.3, repetition: 1.3 });
+    drawn(&|params| params.penalties = Penalties { frequency: -0.5, ..Penalties::default() });
+    drawn(&|params| params.penalties = Penalties { repetition: 0.8, ..Penalties::default() });
+    drawn(&|params| params.bias = [(3, 4.0), (7, -100.0), (vocab_size as u32 - 1, 2.5)].into());
+    drawn(&|params| params.allowed = Some(TokenSet::of(vocab_size, near.iter().copied()).into()));
+    drawn(&|params| params.bad_words = near.iter().map(|&id| vec![id]).collect());
+    drawn(&|params| params.min_tokens = 9);
     let request = |sampling| {
         let num_prompt = dice.between(1, 40);
         let prompt: Vec<u32> = (0..num_prompt).map(|_| dice.between(0, vocab_size - 1) as u32).collect();
@@ -58,7 +68,7 @@ fn requests(dice: &mut Dice, vocab_size: usize) -> Vec<NewSequence> {
 pub(crate) fn check(runner: &mut dyn Runner, vocab_size: usize) -> Result<(), String> {
     let requests = requests(&mut Dice::new(3), vocab_size);
     let expected: Vec<_> = requests.iter().map(|request| alone(runner, request).answer).collect();
-    let arrivals: Vec<_> = requests.iter().cloned().map(Arrival::first).collect();
+    let arrivals: Vec<_> = requests.iter().map(NewSequence::without_constraint).map(Arrival::first).collect();
     for max_num_batched_tokens in [64, 100, 512] {
         let settings = Settings { max_num_batched_tokens, ..Settings::together(runner) };
         let courses = run(runner, &settings, &arrivals).courses;

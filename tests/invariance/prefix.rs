@@ -29,27 +29,30 @@ fn conversations(runner: &mut dyn Runner, num_prompt: usize, vocab_size: usize) 
     let prompt = ids(num_prompt);
     let first = request(&prompt, 1);
     // All but the last token: its logits are needed.
-    let again =
-        vec![(first.clone(), 0), (first.clone(), num_prompt - 1), (request(&prompt, 2), num_prompt - 1)];
+    let again = vec![
+        (first.without_constraint(), 0),
+        (first.without_constraint(), num_prompt - 1),
+        (request(&prompt, 2), num_prompt - 1),
+    ];
     // The first half, then something else from the very next token on.
     let num_shared = num_prompt / 2;
     let mut half = prompt[..num_shared].to_vec();
     half.push((prompt[num_shared] + 1) % vocab_size as u32);
     half.extend(ids(10));
-    let half = vec![(first.clone(), 0), (request(&half, 2), num_shared)];
+    let half = vec![(first.without_constraint(), 0), (request(&half, 2), num_shared)];
     // Each turn is all that was said before and a few tokens more. The last token of an answer was never computed.
-    let mut turns = vec![(first.clone(), 0)];
+    let mut turns = vec![(first.without_constraint(), 0)];
     let mut said = [&*prompt, &alone(runner, &first).answer.tokens].concat();
     for turn in 0..4 {
         let num_known = said.len() - 1;
         said.extend(ids(5 + turn));
         let next = request(&said, turn as u64);
-        turns.push((next.clone(), num_known));
+        turns.push((next.without_constraint(), num_known));
         said.extend(alone(runner, &next).answer.tokens);
     }
     // What is not shared: another first token, and the same tokens under another salt.
     let stranger = [vec![(prompt[0] + 1) % vocab_size as u32], ids(num_prompt)].concat();
-    let salted = NewSequence { cache_salt: b"another".as_slice().into(), ..first.clone() };
+    let salted = NewSequence { cache_salt: b"another".as_slice().into(), ..first.without_constraint() };
     let strangers = vec![(first, 0), (request(&stranger, 1), 0), (salted, 0)];
     [again, half, turns, strangers]
 }
@@ -75,8 +78,7 @@ pub(crate) fn check(runner: &mut dyn Runner, vocab_size: usize) -> Result<(), St
 fn talk(runner: &mut dyn Runner, settings: &Settings, requests: &Conversation) -> Result<(), String> {
     let arrive = |(index, (request, _)): (usize, &(NewSequence, usize))| Arrival {
         step: index * PATIENCE,
-        sequence: request.clone(),
-        leaves: None,
+        ..Arrival::first(request.without_constraint())
     };
     let arrivals: Vec<_> = requests.iter().enumerate().map(arrive).collect();
     let courses = run(runner, settings, &arrivals).courses;

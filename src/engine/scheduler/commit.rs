@@ -69,10 +69,11 @@ impl Scheduler {
         let mut ending = None;
         let (mut num_right, mut num_sampled) = (0, 0);
         for (row, sampled) in rows.enumerate() {
-            let SampledToken { token_id, logprobs } = match sampled {
+            let SampledToken { token_id, logprobs, completes } = match sampled {
                 Ok(sampled) => sampled,
-                Err(_) => {
-                    ending = Some(Ending::Failed(SequenceError::InvalidLogits));
+                Err(SampleError::NotReached) => break,
+                Err(error) => {
+                    ending = Some(Ending::Failed(fault(error)));
                     break;
                 }
             };
@@ -87,8 +88,10 @@ impl Scheduler {
                 break;
             }
             outcome.events.push((part.id, TokenEvent::Token { token_id, logprobs }));
-            if sequence.push(token_id) {
-                ending = Some(Ending::Finished(FinishReason::Length));
+            let is_last = sequence.push(token_id);
+            if completes || is_last {
+                let reason = if completes { FinishReason::Complete } else { FinishReason::Length };
+                ending = Some(Ending::Finished(reason));
                 break;
             }
             if !is_guessed {
@@ -106,7 +109,7 @@ impl Scheduler {
         if !drafts.is_empty() {
             sequence.draft_counts.num_accepted += num_right as u32;
             sequence.draft_counts.num_rejected += (drafts.len() - num_right) as u32;
-            if let Some(lookup) = &mut sequence.lookup {
+            if let (Some(lookup), false) = (&mut sequence.lookup, sequence.drafts_are_forced) {
                 lookup.judge(drafts.len(), num_right);
             }
             outcome.num_drafts += 1;
@@ -162,5 +165,15 @@ impl Scheduler {
     fn end(&mut self, slot: usize, keep: Keep) {
         self.stop(slot, keep);
         self.forget(slot);
+    }
+}
+
+/// What a sequence fails of if one of its rows gives no token.
+fn fault(error: SampleError) -> SequenceError {
+    match error {
+        SampleError::Masked | SampleError::Constraint(_) => SequenceError::Constraint(error.to_string()),
+        SampleError::Invalid | SampleError::NoCandidate | SampleError::NotReached => {
+            SequenceError::InvalidLogits
+        }
     }
 }

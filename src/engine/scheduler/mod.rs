@@ -12,6 +12,7 @@ mod commit;
 mod plan;
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use super::kv::{HashKey, InFlight, KvBlocks};
 use super::planted::{Bug, planted};
@@ -120,6 +121,7 @@ impl Scheduler {
             return Err(AdmissionError::NothingToDo);
         }
         let blocks = self.kv.sequence(&new.cache_salt);
+        let prediction = Arc::clone(&new.prediction);
         let mut sequence = Sequence::new(id, new, blocks);
         let needed = self.kv.most_held(sequence.max_computed());
         if needed > self.kv.pool().num_total() {
@@ -127,7 +129,7 @@ impl Scheduler {
             return Err(AdmissionError::NeverFits { needed, num_blocks });
         }
         if self.speculation.max_draft_tokens > 0 {
-            sequence.lookup = Some(PromptLookup::new(self.speculation));
+            sequence.lookup = Some(PromptLookup::new(self.speculation).expecting(prediction));
         }
         debug_assert!(!self.slots.contains_key(&id), "{id:?} is in the engine already");
         self.tenants.enter(sequence.tenant());
@@ -205,6 +207,10 @@ impl Scheduler {
         self.vacant.push(slot);
     }
 
+    pub(super) fn at_mut(&mut self, slot: usize) -> &mut Sequence {
+        self.sequences[slot].as_mut().expect("the slot is taken")
+    }
+
     fn at(&self, slot: usize) -> &Sequence {
         self.sequences[slot].as_ref().expect("the slot is taken")
     }
@@ -239,6 +245,11 @@ impl Scheduler {
     /// The sequence of a part of the open step.
     pub fn scheduled(&self, part: &ScheduledSequence) -> &Sequence {
         self.at(part.slot)
+    }
+
+    /// The same for who chooses its tokens.
+    pub(super) fn scheduled_mut(&mut self, part: &ScheduledSequence) -> &mut Sequence {
+        self.at_mut(part.slot)
     }
 
     /// A sequence that waits or runs.

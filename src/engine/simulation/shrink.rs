@@ -13,7 +13,7 @@ const CUTS: [Cut; 9] = [
     |scenario, index| changed(scenario, |s| remove(&mut s.nan_steps, index)),
     |scenario, index| changed(scenario, |s| remove(&mut s.prefill_limits, index)),
     |scenario, index| changed(scenario, |s| simplify_engine(s, index)),
-    |scenario, index| changed(scenario, |s| simplify_arrival(s, index / 9, index % 9)),
+    |scenario, index| changed(scenario, |s| simplify_arrival(s, index / 11, index % 11)),
     |scenario, index| changed(scenario, |s| shorten(s, index, 2)),
     |scenario, index| changed(scenario, |s| shorten(s, index, 1)),
 ];
@@ -52,7 +52,9 @@ impl Scenario {
                 new.priority.0 == 0,
                 new.cache_salt.is_empty(),
                 new.stop_token_ids.is_empty(),
-                new.sampling.is_greedy(),
+                new.sampling == crate::sampling::SamplingParams::greedy(),
+                arrival.rule.is_none(),
+                new.prediction.is_empty(),
             ];
             let num_odd = simple.iter().filter(|is_simple| !**is_simple).count();
             100 + 3 * num_odd + 4 * new.prompt.len() + new.max_new_tokens as usize + arrival.step
@@ -118,6 +120,8 @@ fn simplify_arrival(scenario: &mut Scenario, index: usize, what: usize) -> Optio
         5 => new.sampling = crate::sampling::SamplingParams::greedy(),
         6 => new.max_new_tokens = (new.max_new_tokens / 2).max(1),
         7 => new.max_new_tokens = (new.max_new_tokens - 1).max(1),
+        8 => arrival.rule = None,
+        9 => new.prediction = [].into(),
         _ => arrival.step /= 2,
     }
     Some(())

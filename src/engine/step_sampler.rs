@@ -1,0 +1,130 @@
+//! Samples the rows of a step, each sequence under its own parameters and constraint.
+
+use super::guide::Guide;
+use super::masks::{Errand, MaskWorkers};
+use super::planted::{Bug, planted};
+use super::step::ScheduledSequence;
+use super::{Scheduler, StepPlan};
+use crate::model::Logits;
+use crate::sampling::{Row, SampleError, SampledToken, Sampler};
+
+/// The sampler of an engine. Around a forward pass it is told twice: [`Self::prepare`] before it, [`Self::sample`]
+/// after it, or [`Self::cancel`] if it failed.
+#[derive(Debug, Default)]
+pub struct StepSampler {
+    sampler: Sampler,
+    masks: MaskWorkers,
+    /// Width of a row, known once there was one.
+    vocab_size: Option<usize>,
+}
+
+impl StepSampler {
+    /// A sampler without scratch memory and threads yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Lets the masks of the step's first rows be worked out while the forward pass runs.
+    pub fn prepare(&mut self, plan: &StepPlan, scheduler: &mut Scheduler) {
+        let Some(vocab_size) = self.vocab_size else { return };
+        for part in plan.sampling() {
+            let sequence = scheduler.scheduled_mut(part);
+            // A greedy row hardly ever needs its mask: see `choose`.
+            if sequence.sampling().is_greedy() {
+                continue;
+            }
+            let Some(guide) = &mut sequence.guide else { continue };
+            let errand = Errand { slot: part.slot, vocab_size, guide: guide.lend() };
+            if let Err(refused) = self.masks.send(errand) {
+                *guide = refused.guide;
+            }
+        }
+    }
+
+    /// Takes back what [`Self::prepare`] has sent, of a step that gives no logits.
+    pub fn cancel(&mut self, scheduler: &mut Scheduler) {
+        for Errand { slot, guide, .. } in self.masks.collect() {
+            scheduler.at_mut(slot).guide = Some(guide);
+        }
+    }
+
+    /// One result for each row that samples, in the plan's order. A row that gives no token concerns its sequence
+    /// alone, and rows that come after a sequence's wrong guess or after its end are [`SampleError::NotReached`].
+    pub fn sample(
+        &mut self,
+        plan: &StepPlan,
+        scheduler: &mut Scheduler,
+        logits: &Logits,
+    ) -> Vec<Result<SampledToken, SampleError>> {
+        self.cancel(scheduler);
+        self.vocab_size = Some(logits.vocab_size());
+        let mut sampled = Vec::with_capacity(logits.num_rows());
+        for part in plan.sampling() {
+            self.sample_part(part, scheduler, logits, &mut sampled);
+        }
+        sampled
+    }
+
+    /// Samples the rows of a part for as long as the guesses are right.
+    fn sample_part(
+        &mut self,
+        part: &ScheduledSequence,
+        scheduler: &mut Scheduler,
+        logits: &Logits,
+        sampled: &mut Vec<Result<SampledToken, SampleError>>,
+    ) {
+        let first = sampled.len();
+        let end = first + part.num_samples;
+        let sequence = scheduler.scheduled_mut(part);
+        let looks_ahead = sequence.lookup.is_some();
+        let (history, mut guide) = sequence.history_and_guide();
+        for (index, position) in part.sample_positions().enumerate() {
+            let row = Row {
+                prompt: history.prompt,
+                output: history.output,
+                guessed: if planted(Bug::GuessesAreNotHistory) { &[] } else { &history.drafts[..index] },
+                stop_token_ids: history.stop_token_ids,
+                ..Row::new(logits.row(first + index), history.sampling, position as u64)
+            };
+            let is_held = index == 0 || !planted(Bug::GuideIsNotToldOfGuesses);
+            let result = self.choose(&row, guide.as_deref_mut().filter(|_| is_held));
+            let ends =
+                |token: &SampledToken| token.completes || history.stop_token_ids.contains(&token.token_id);
+            let known = result.as_ref().ok().filter(|token| !ends(token)).map(|token| token.token_id);
+            sampled.push(result);
+            if known.is_some() && history.drafts.get(index) == known.as_ref() {
+                continue;
+            }
+            if let (Some(_), Some(guide), true) = (known, guide, looks_ahead) {
+                guide.look_ahead();
+            }
+            break;
+        }
+        sampled.resize_with(end, || Err(SampleError::NotReached));
+    }
+
+    /// The token of a row, which the guide is told of.
+    fn choose(&mut self, row: &Row<'_>, guide: Option<&mut Guide>) -> Result<SampledToken, SampleError> {
+        let Some(guide) = guide else { return self.sampler.sample(row) };
+        let mut sampled = self.sample_under(row, guide)?;
+        if !row.stop_token_ids.contains(&sampled.token_id) {
+            sampled.completes = guide.accept(sampled.token_id)?;
+        }
+        Ok(sampled)
+    }
+
+    /// Samples what the guide allows.
+    fn sample_under(&mut self, row: &Row<'_>, guide: &mut Guide) -> Result<SampledToken, SampleError> {
+        if row.params.is_greedy() {
+            // The mask is the last change to a row before the best token is taken. So the best of all, the lowest id
+            // among equals, is the best of those that the mask leaves if it is one of them; and where nothing is left
+            // without the mask, nothing is left with it.
+            let best = self.sampler.sample(row)?;
+            if guide.allows(best.token_id)? || planted(Bug::BestIsNotAskedFor) {
+                return Ok(best);
+            }
+        }
+        let mask = guide.mask(row.logits.len())?;
+        self.sampler.sample(&Row { mask: Some(mask), ..*row })
+    }
+}
