@@ -212,6 +212,9 @@ fn prepare(spec: &GrammarSpec) -> Result<TopLevelGrammar, GrammarError> {
         GrammarSpec::JsonObject => {
             Ok(TopLevelGrammar::from_json_schema(schema::checked(&json!({"type": "object"}))?))
         }
+        GrammarSpec::Regex(regex) if schema::ends_in_escape(regex) => {
+            Err(GrammarError::invalid("a regular expression does not end in a backslash"))
+        }
         GrammarSpec::Regex(regex) => Ok(TopLevelGrammar::from_regex(regex)),
         GrammarSpec::Choice(choices) => {
             let literals: Vec<String> = choices.iter().map(|choice| lark::literal(choice)).collect();

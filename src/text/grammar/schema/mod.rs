@@ -37,7 +37,7 @@ const MAX_COUNT: u64 = 4096;
 
 /// Most ways in which branches of `anyOf`, `oneOf` and `enum` may meet where `allOf`, `$ref` or further keywords stand
 /// beside them.
-const MAX_COMBINATIONS: u64 = 512;
+const MAX_COMBINATIONS: u64 = 256;
 
 /// Largest product of the different divisors of a schema in which schemas are merged, and divisors with them.
 const MAX_DIVISORS: f64 = 1e4;
@@ -423,6 +423,9 @@ impl Walk<'_> {
                 pattern.len()
             )));
         }
+        if ends_in_escape(pattern) {
+            return self.invalid(keyword, "a regular expression that does not end in a backslash");
+        }
         match RegexBuilder::new().mk_regex_for_serach(&regex_to_lark(pattern, "dw")) {
             Ok(_) => Ok(()),
             Err(error) => {
@@ -519,6 +522,11 @@ impl Walk<'_> {
         }
         Ok(())
     }
+}
+
+/// Whether a backslash at the end of a regular expression escapes nothing; the compiler would leave it out.
+pub(super) fn ends_in_escape(regex: &str) -> bool {
+    regex.bytes().rev().take_while(|&byte| byte == b'\\').count() % 2 == 1
 }
 
 /// A count that was checked, or is none.

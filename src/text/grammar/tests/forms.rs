@@ -82,6 +82,14 @@ fn a_regex_matches_the_whole_output() {
 }
 
 #[test]
+fn anchors_at_the_ends_of_a_regex_say_nothing() {
+    let model = small();
+    let grammar = model.compile(&GrammarSpec::Regex("^a+/$".to_owned())).expect("compiles");
+    assert!(model.derives(&grammar, "aa/"));
+    assert!(!model.derives(&grammar, "^a/$"));
+}
+
+#[test]
 fn a_choice_is_one_of_its_strings() {
     let strings = ["예", "아니오", "it \"depends\"\\", "line\nbreak", "del\u{7f}", "예쁘다"];
     let spec = GrammarSpec::Choice(strings.map(str::to_owned).to_vec());

@@ -119,6 +119,7 @@ fn malformed_grammars_are_errors() {
     for spec in [
         GrammarSpec::Choice(Vec::new()),
         GrammarSpec::Regex("(".to_owned()),
+        GrammarSpec::Regex("a\\".to_owned()),
         GrammarSpec::Lark("start: \"a".to_owned()),
         GrammarSpec::Lark("begin: \"a\"".to_owned()),
         GrammarSpec::Lark("start: <no_such_token>".to_owned()),
