@@ -29,6 +29,9 @@ const MAX_NESTING: usize = 96;
 /// Most schemas inside a schema.
 const MAX_SCHEMAS: usize = 2048;
 
+/// Most properties of one object: what they cost grows with their square.
+const MAX_PROPERTIES: usize = 512;
+
 /// Most constants in all `enum` lists of a schema, parts of constants counted.
 const MAX_CONSTANTS: usize = 4096;
 
@@ -359,6 +362,13 @@ impl Walk<'_> {
 
     fn map_of_schemas(&mut self, keyword: &str, value: &Value) -> Result<Value, GrammarError> {
         let Value::Object(map) = value else { return self.invalid(keyword, "an object") };
+        if map.len() > MAX_PROPERTIES {
+            return Err(GrammarError::too_large(format!(
+                "{}: `{keyword}` has {} entries, more than {MAX_PROPERTIES}",
+                self.path,
+                map.len()
+            )));
+        }
         let mut written = Map::new();
         for (name, schema) in map {
             if keyword == "patternProperties" {
