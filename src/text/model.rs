@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use super::prompt::Renderer;
 use super::template::ChatTemplate;
-use super::{ChatPrompt, Detokenizer, EncodedChat, PromptError, SpecialText, Tokenizer};
+use super::{ChatPrompt, Detokenizer, EncodedChat, OutputFormat, PromptError, SpecialText, Tokenizer};
 
 const TOKENIZER: &str = "tokenizer.json";
 const TOKENIZER_CONFIG: &str = "tokenizer_config.json";
@@ -46,6 +46,7 @@ pub struct TextError {
 pub struct TextModel {
     tokenizer: Arc<Tokenizer>,
     template: Option<ChatTemplate>,
+    format: OutputFormat,
     /// Variables that the chat template sees beside the messages.
     variables: Map<String, Value>,
     stop_token_ids: Arc<[u32]>,
@@ -95,10 +96,12 @@ impl TextModel {
             }
             None => inline_template(&tokenizer_config)?.map(|text| (TOKENIZER_CONFIG, text)),
         };
+        let format = OutputFormat::detect(source.as_ref().map(|(_, text)| text.as_str()), &tokenizer);
         let compile = |(file, text)| ChatTemplate::new(text).map_err(|reason| fault(file, reason));
         Ok(Self {
             tokenizer: Arc::new(tokenizer),
             template: source.map(compile).transpose()?,
+            format,
             variables,
             stop_token_ids: stop_token_ids.into(),
             defaults: generation_defaults(&generation_config)?,
@@ -157,6 +160,11 @@ impl TextModel {
     /// The tokenizer itself.
     pub fn tokenizer(&self) -> &Tokenizer {
         &self.tokenizer
+    }
+
+    /// What the model's output is made of.
+    pub fn format(&self) -> &OutputFormat {
+        &self.format
     }
 
     /// Whether the model has a chat template.

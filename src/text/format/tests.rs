@@ -4,6 +4,7 @@ use proptest::prelude::*;
 use serde_json::Value;
 
 use super::*;
+use crate::text::TextModel;
 use crate::text::test_support::{fixture, tokenizer_with};
 
 fn format(reasoning: Option<ReasoningTags>, calls: CallSyntax) -> OutputFormat {
@@ -366,4 +367,21 @@ proptest! {
         let options = ParserOptions { in_reasoning: true, ..ALL };
         prop_assert_eq!(parse(&format(Some(THINK), CallSyntax::Tagged), options, [output.as_str()]), expected);
     }
+}
+
+#[test]
+fn a_model_knows_its_format() {
+    let load = |template: &str| {
+        let template = template.as_bytes().to_vec();
+        TextModel::load(&move |file| {
+            Ok(match file {
+                "tokenizer.json" => Some(crate::text::test_support::json_with(|_| ())),
+                "chat_template.jinja" => Some(template.clone()),
+                _ => None,
+            })
+        })
+        .expect("the files are right")
+    };
+    assert_eq!(load(DEEP_LIKE).format().reasoning_tags(), Some(("<thought>", "</thought>")));
+    assert_eq!(load("{{ messages }}").format().reasoning_tags(), None);
 }
