@@ -4,6 +4,7 @@
 #[path = "../../src/engine/simulation/dice.rs"]
 mod dice;
 mod oracle;
+mod readout;
 mod rig;
 mod threaded;
 
