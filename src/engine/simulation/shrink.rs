@@ -13,7 +13,7 @@ const CUTS: [Cut; 9] = [
     |scenario, index| changed(scenario, |s| remove(&mut s.nan_steps, index)),
     |scenario, index| changed(scenario, |s| remove(&mut s.prefill_limits, index)),
     |scenario, index| changed(scenario, |s| simplify_engine(s, index)),
-    |scenario, index| changed(scenario, |s| simplify_arrival(s, index / 11, index % 11)),
+    |scenario, index| changed(scenario, |s| simplify_arrival(s, index / 10, index % 10)),
     |scenario, index| changed(scenario, |s| shorten(s, index, 2)),
     |scenario, index| changed(scenario, |s| shorten(s, index, 1)),
 ];
@@ -119,10 +119,9 @@ fn simplify_arrival(scenario: &mut Scenario, index: usize, what: usize) -> Optio
         4 => new.stop_token_ids = [].into(),
         5 => new.sampling = crate::sampling::SamplingParams::greedy(),
         6 => new.max_new_tokens = (new.max_new_tokens / 2).max(1),
-        7 => new.max_new_tokens = (new.max_new_tokens - 1).max(1),
-        8 => new.prompt_scores = None,
-        9 => {
-            new.pooling = None;
+        7 => new.max_new_tokens = new.max_new_tokens.saturating_sub(1).max(1),
+        8 => {
+            (new.prompt_scores, new.pooling) = (None, None);
             new.max_new_tokens = new.max_new_tokens.max(1);
         }
         _ => arrival.step /= 2,
