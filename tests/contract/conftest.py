@@ -22,3 +22,12 @@ def get(server):
         return asyncio.run(wire.request(server.port, "GET", path))
 
     return get
+
+
+def pytest_terminal_summary(terminalreporter):
+    """How long the slowest hostile schemas took to be answered: to be looked at, not held to a bound."""
+    from test_structured_outputs import SLOWEST
+
+    slowest = sorted(SLOWEST.items(), key=lambda item: -item[1][0])[:8]
+    for name, (seconds, status) in slowest:
+        terminalreporter.write_line(f"{seconds:6.2f} s until {status}: {name}")

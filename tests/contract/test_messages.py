@@ -5,7 +5,7 @@ import json
 import pytest
 from harness.schemas import check, check_answer
 from harness.wire import user
-from test_chat import WEATHER
+from shapes import WEATHER
 
 TOOLS = [
     {"name": "get_weather", "description": "Looks it up.", "input_schema": WEATHER},

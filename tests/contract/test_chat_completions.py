@@ -5,22 +5,7 @@ import json
 import pytest
 from harness.schemas import check, check_answer
 from harness.wire import user
-
-WEATHER = {
-    "type": "object",
-    "properties": {"city": {"type": "string", "maxLength": 12}, "unit": {"enum": ["celsius", "fahrenheit"]}},
-    "required": ["city", "unit"],
-    "additionalProperties": False,
-}
-FORECAST = {
-    "type": "object",
-    "properties": {
-        "날씨": {"enum": ["맑음", "흐림", "비"]},
-        "degrees": {"type": "integer", "minimum": -40, "maximum": 50},
-    },
-    "required": ["날씨", "degrees"],
-    "additionalProperties": False,
-}
+from shapes import FORECAST, WEATHER
 
 
 def function(name: str, strict: bool = True) -> dict:
@@ -157,9 +142,9 @@ def check_outcome(case: str, choice: dict) -> None:
             check(WEATHER, json.loads(call["arguments"]))
         is_named = isinstance(wanted, dict) and wanted["type"] == "function"
         assert reason == ("stop" if is_named else "tool_calls")
-    if (shape := parameters.get("response_format")) and reason == "stop" and not choice["calls"]:
-        if shape["type"] != "text":
-            check(FORECAST if shape is AS_FORECAST else {"type": "object"}, json.loads(choice["text"]))
+    shape = parameters.get("response_format", {"type": "text"})
+    if shape["type"] != "text" and reason == "stop" and not choice["calls"]:
+        check(FORECAST if shape is AS_FORECAST else {"type": "object"}, json.loads(choice["text"]))
     if "logprobs" in parameters:
         check_tokens(choice, parameters.get("top_logprobs", 0))
     else:

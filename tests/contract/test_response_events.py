@@ -4,7 +4,7 @@ import json
 
 import pytest
 from harness.schemas import check, check_answer
-from test_chat import FORECAST, WEATHER
+from shapes import FORECAST, WEATHER
 
 TOOLS = [
     {"type": "function", "name": "get_weather", "description": "Looks it up.", "parameters": WEATHER, "strict": True},
