@@ -24,13 +24,13 @@ def tool(get_weather) -> dict:
 
 
 def test_a_message_comes_whole_and_streamed(client, asked):
-    whole = client.messages.create(temperature=0, system="You answer briefly.", **asked)
+    whole = client.messages.create(extra_body={"temperature": 0}, system="You answer briefly.", **asked)
     assert (whole.role, whole.type) == ("assistant", "message")
     [block] = whole.content
     assert block.type == "text" and block.text
     assert whole.stop_reason in ("end_turn", "max_tokens")
     assert whole.usage.input_tokens >= 0 and whole.usage.output_tokens > 0
-    with client.messages.stream(temperature=0, system="You answer briefly.", **asked) as stream:
+    with client.messages.stream(extra_body={"temperature": 0}, system="You answer briefly.", **asked) as stream:
         text = "".join(stream.text_stream)
         final = stream.get_final_message()
     assert text == block.text == final.content[0].text
@@ -40,11 +40,11 @@ def test_a_message_comes_whole_and_streamed(client, asked):
 @pytest.mark.parametrize("choice", [{"type": "any"}, {"type": "tool", "name": "get_weather"}], ids=str)
 def test_a_tool_is_used_and_its_result_given_back(client, asked, tool, get_weather, choice):
     choice |= {"disable_parallel_tool_use": True}
-    whole = client.messages.create(tools=[tool], tool_choice=choice, temperature=0, **asked)
+    whole = client.messages.create(tools=[tool], tool_choice=choice, extra_body={"temperature": 0}, **asked)
     assert whole.stop_reason == "tool_use"
     [call] = [block for block in whole.content if block.type == "tool_use"]
     get_weather.model_validate(call.input)
-    with client.messages.stream(tools=[tool], tool_choice=choice, temperature=0, **asked) as stream:
+    with client.messages.stream(tools=[tool], tool_choice=choice, extra_body={"temperature": 0}, **asked) as stream:
         [streamed] = [block for block in stream.get_final_message().content if block.type == "tool_use"]
     assert (streamed.name, streamed.input) == (call.name, call.input)
     result = {"type": "tool_result", "tool_use_id": call.id, "content": "21 degrees"}
@@ -54,9 +54,9 @@ def test_a_tool_is_used_and_its_result_given_back(client, asked, tool, get_weath
 
 
 def test_a_stop_sequence_ends_a_message(client, asked):
-    text = client.messages.create(temperature=0, **asked).content[0].text
+    text = client.messages.create(extra_body={"temperature": 0}, **asked).content[0].text
     stop = next(text[at : at + 2] for at in range(1, len(text) - 2) if text[at : at + 2].strip())
-    whole = client.messages.create(temperature=0, stop_sequences=[stop], **asked)
+    whole = client.messages.create(extra_body={"temperature": 0}, stop_sequences=[stop], **asked)
     assert (whole.stop_reason, whole.stop_sequence) == ("stop_sequence", stop)
     assert whole.content[0].text == text[: text.index(stop)]
 
@@ -73,7 +73,7 @@ def test_failures_have_their_types(client, asked):
     with pytest.raises(anthropic.NotFoundError):
         client.messages.create(**(asked | {"model": "no-such-model"}))
     with pytest.raises(anthropic.BadRequestError) as caught:
-        client.messages.create(temperature=7, **asked)
+        client.messages.create(extra_body={"temperature": 7}, **asked)
     assert caught.value.body["error"]["type"] == "invalid_request_error"
 
 
