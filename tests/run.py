@@ -170,7 +170,7 @@ SUITES = [
     Suite(
         "clients",
         "langchain, litellm, instructor and the Anthropic package against the binary",
-        pytest("clients", "--ignore=clients/lm_eval_task", name="clients"),
+        pytest("clients", name="clients"),
         TESTS,
         (python_packages("clients"), release_binary),
         count_pytest,
@@ -194,7 +194,7 @@ SUITES = [
     Suite(
         "lm-eval",
         "lm-evaluation-harness against the binary",
-        pytest("clients/lm_eval_task", name="lm-eval"),
+        pytest("lm_eval", name="lm-eval"),
         TESTS,
         (python_packages("lm-eval"), release_binary),
         count_pytest,

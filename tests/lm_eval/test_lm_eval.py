@@ -65,7 +65,6 @@ def test_answers_are_scored_by_their_log_probabilities(evaluate, tokenized):
         "local-completions", "/v1/completions", "floors_choice,floors_words", tokenized_requests=tokenized, batch_size=4
     )
     assert 0 <= results["floors_choice"]["acc,none"] <= 1
-    # The demo model was made for this; a model of chance alone would be far above.
     assert math.isfinite(results["floors_words"]["bits_per_byte,none"])
     assert 0 < results["floors_words"]["bits_per_byte,none"] < 64
 
