@@ -16,13 +16,13 @@ from importlib.metadata import version
 from pathlib import Path
 
 import anthropic.types
+import anthropic.types.shared
 import openai.types
 import openai.types.chat
 import openai.types.responses
 import openai.types.shared
 import pydantic
 import typing_extensions
-import anthropic.types.shared
 from openai.types.chat import completion_create_params as chat_params
 from openai.types.responses import input_token_count_response, response_create_params
 
