@@ -176,6 +176,7 @@ async fn both_ends_of_every_bound_pass_the_check() {
                 | "structured_outputs.regex"
                 | "truncate_prompt_tokens" => status == 200 || status == 400,
                 "tools"
+                | "messages[].tool_calls"
                 | "messages[].reasoning_content"
                 | "messages[].tool_calls[].function.arguments"
                 | "tools[].function.description" => {
