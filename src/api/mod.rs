@@ -9,8 +9,10 @@ mod answer;
 mod auth;
 mod cache_salt;
 mod chat;
+mod completions;
 mod config;
 mod connection;
+mod embeddings;
 mod error;
 mod extract;
 mod fields;
@@ -26,6 +28,7 @@ mod router;
 mod server;
 mod sse;
 mod state;
+mod tokenize;
 mod version;
 
 pub use auth::{ApiKeyError, ApiKeys};

@@ -55,6 +55,8 @@ pub struct TextModel {
     template: Option<ChatTemplate>,
     /// Variables that the chat template sees beside the messages.
     variables: Map<String, Value>,
+    /// As its file has it.
+    tokenizer_config: Map<String, Value>,
     stop_token_ids: Arc<[u32]>,
     defaults: GenerationDefaults,
     format: OutputFormat,
@@ -119,6 +121,7 @@ impl TextModel {
             tokenizer,
             template: source.map(compile).transpose()?,
             variables,
+            tokenizer_config,
             stop_token_ids: stop_token_ids.into(),
             defaults: generation_defaults(&generation_config)?,
         })
@@ -204,6 +207,17 @@ impl TextModel {
     /// tokenizer's end token.
     pub fn stop_token_ids(&self) -> &Arc<[u32]> {
         &self.stop_token_ids
+    }
+
+    /// `tokenizer_config.json`, with the tokens that other files name and with the chat template in use.
+    pub fn tokenizer_config(&self) -> Map<String, Value> {
+        let mut config = self.tokenizer_config.clone();
+        for name in ["bos_token", "eos_token", "unk_token", "pad_token"] {
+            config.insert(name.to_owned(), self.variables.get(name).cloned().unwrap_or_default());
+        }
+        let template = self.template.as_ref().map(|template| template.source().into());
+        config.insert("chat_template".to_owned(), template.unwrap_or_default());
+        config
     }
 
     /// The sampling that the model's makers recommend.

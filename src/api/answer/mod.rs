@@ -2,5 +2,7 @@
 
 pub(super) mod head;
 pub(super) mod logprobs;
+pub(super) mod rendered;
+pub(super) mod stop_reason;
 pub(super) mod usage;
 pub(super) mod whole;
