@@ -153,6 +153,10 @@ pub(super) const INPUT: Limit = bytes("input", 1, 4 << 20);
 /// OpenAI's bound.
 pub(super) const INPUTS: Limit = items("input[]", 1, 2048);
 pub(super) const INPUT_TOKENS: Limit = items("input[][]", 1, 1 << 20);
+pub(super) const TEXT_INPUTS: Limit = bytes("inputs", 1, 4 << 20);
+pub(super) const MAX_NEW_TOKENS: Limit = integer("parameters.max_new_tokens", 1, i32::MAX as i64);
+pub(super) const TOP_N_TOKENS: Limit = integer("parameters.top_n_tokens", 0, 20);
+pub(super) const TRUNCATE: Limit = integer("parameters.truncate", 1, i32::MAX as i64);
 /// Most choices of all prompts of a request together.
 pub(super) const MAX_SEQUENCES: usize = 1024;
 
@@ -258,6 +262,9 @@ pub const DETOKENIZE: &[Limit] = &[MODEL, TOKENS];
 /// The bounds of `POST /v1/embeddings`.
 pub const EMBEDDINGS: &[Limit] =
     &[MODEL, INPUT, INPUTS, INPUT_TOKENS, TRUNCATE_PROMPT_TOKENS, PRIORITY, CACHE_SALT, PROMPT_CACHE_KEY];
+
+/// The bounds of `POST /generate` and `POST /generate_stream`; those of the sampler are the same as elsewhere.
+pub const TEXT_GENERATION: &[Limit] = &[TEXT_INPUTS, MAX_NEW_TOKENS, TOP_N_TOKENS, TRUNCATE];
 
 impl Limit {
     /// Passes a number that is within the bounds.

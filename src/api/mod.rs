@@ -28,6 +28,7 @@ mod router;
 mod server;
 mod sse;
 mod state;
+mod text_generation;
 mod tokenize;
 mod version;
 

@@ -170,6 +170,17 @@ pub(super) const EMBEDDINGS: &[Policy] = &[
     ignore("request_id", never, "send it as the header 'x-request-id'"),
 ];
 
+/// Parameters of `POST /generate` and `POST /generate_stream`, beside `parameters`, that are not honoured.
+pub(super) const TEXT_GENERATION: &[Policy] =
+    &[refuse("stream", is_false, "ask at '/generate_stream' for a stream")];
+
+/// Members of their `parameters` that are not honoured.
+pub(super) const TEXT_PARAMETERS: &[Policy] = &[
+    refuse("typical_p", is_one, "tokens are not chosen for how typical they are"),
+    refuse("watermark", is_false, "outputs bear no mark"),
+    refuse("adapter_id", never, "the model has no adapters"),
+];
+
 /// Members of `stream_options` that are not honoured.
 pub(super) const STREAM_OPTIONS: &[Policy] =
     &[ignore("include_obfuscation", is_false, "chunks are not padded")];

@@ -16,7 +16,8 @@ use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
 use super::error::ApiError;
 use super::state::{AppState, Phase};
 use super::{
-    access_log, auth, chat, completions, embeddings, health, metrics, models, request_id, tokenize, version,
+    access_log, auth, chat, completions, embeddings, health, metrics, models, request_id, text_generation,
+    tokenize, version,
 };
 
 /// Every route of the server.
@@ -27,6 +28,8 @@ pub fn router(state: Arc<AppState>) -> Router {
         .route("/v1/chat/completions/render", post(chat::render))
         .route("/v1/completions/render", post(completions::render))
         .route("/v1/embeddings", post(embeddings::create))
+        .route("/generate", post(text_generation::generate))
+        .route("/generate_stream", post(text_generation::generate_stream))
         .route("/tokenize", post(tokenize::tokenize))
         .route("/detokenize", post(tokenize::detokenize))
         .route("/tokenizer_info", get(tokenize::info))

@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 
 use super::logprobs::{Offsets, TextLogprobs, of_prompt};
 use super::request::Show;
+use crate::api::answer::best::best;
 use crate::api::answer::head::AnswerHead;
 use crate::api::answer::logprobs::prompt_logprobs;
 use crate::api::answer::stop_reason::StopReason;
@@ -119,7 +120,9 @@ impl Completion {
             }
             usage.add_prompt(&used);
             let GenerationOutput { choices: made, prompt: scores } = output;
-            for choice in best(made, answer.num_shown as usize) {
+            let num_shown = answer.num_shown as usize;
+            let chosen = if made.len() > num_shown { best(made, num_shown) } else { made };
+            for choice in chosen {
                 let index = u32::try_from(choices.len()).expect("the choices of a request are few");
                 choices.push(Choice::new(index, &answer, prompt, choice, scores.as_deref()));
             }
@@ -165,24 +168,4 @@ impl Choice {
             prompt_logprobs: prompt_scores(scores, show),
         }
     }
-}
-
-/// The best choices, best first: those whose tokens were likeliest in the mean. All stay as they are if there are no
-/// more than wanted.
-pub(in crate::api) fn best(mut choices: Vec<ChoiceOutput>, wanted: usize) -> Vec<ChoiceOutput> {
-    if choices.len() > wanted {
-        choices.sort_by(|a, b| mean_logprob(b).total_cmp(&mean_logprob(a)));
-        choices.truncate(wanted);
-    }
-    choices
-}
-
-fn mean_logprob(choice: &ChoiceOutput) -> f64 {
-    let (sum, count) = choice
-        .tokens
-        .iter()
-        .filter_map(|token| token.logprob)
-        .fold((0.0, 0_u32), |(sum, count), logprob| (sum + f64::from(logprob), count + 1));
-    // A choice without tokens is as good as none.
-    if count == 0 { f64::NEG_INFINITY } else { sum / f64::from(count) }
 }
