@@ -24,9 +24,6 @@ use super::request::{self, messages};
 use super::state::AppState;
 use crate::serving::{ChatPrompt, PromptInput};
 
-/// Class of a tokenizer whose files name none.
-const TOKENIZER_CLASS: &str = "PreTrainedTokenizerFast";
-
 #[derive(Debug, Serialize)]
 struct Tokenized {
     count: usize,
@@ -98,13 +95,13 @@ pub(super) async fn detokenize(
 
 /// What the model's files say of its tokenizer.
 pub(super) async fn info(State(state): State<Arc<AppState>>) -> Json<Map<String, Value>> {
-    let mut config = state.generator.text().tokenizer_config();
-    let class = config.entry("tokenizer_class").or_insert_with(|| TOKENIZER_CLASS.into());
-    if class.is_null() {
-        *class = TOKENIZER_CLASS.into();
+    let mut info = state.generator.text().tokenizer_info();
+    info.entry("model_max_length").or_insert_with(|| state.generator.max_model_len().into());
+    // Clients look these up whether or not there are any.
+    for name in ["bos_token", "eos_token", "pad_token", "chat_template"] {
+        info.entry(name).or_insert(Value::Null);
     }
-    config.entry("model_max_length").or_insert_with(|| state.generator.max_model_len().into());
-    Json(config)
+    Json(info)
 }
 
 /// The model may be left out, since there is only one.

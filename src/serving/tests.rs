@@ -335,7 +335,7 @@ fn an_output_cut_inside_a_character_ends_with_a_replacement_character() {
     run(async {
         let mut cut = tokens("좋뷁");
         cut.pop();
-        let expected = text_model().tokenizer().decode(&cut).expect("decodes");
+        let expected = text_model().tokenizer().decode(&cut, true).expect("decodes");
         assert!(expected.ends_with('\u{fffd}'), "{expected}");
         let fake = Fake::new(move |_| Script::Whole(cut.clone(), FinishReason::Length));
         let whole = fake.generator.generate(request("hi")).await.expect("admitted").collect().await;
@@ -552,7 +552,7 @@ proptest! {
         let encoded: Vec<Vec<u32>> =
             scripts.iter().map(|(ids, text)| [tokens(text), ids.clone()].concat()).collect();
         let whole: Vec<String> =
-            encoded.iter().map(|ids| model.tokenizer().decode(ids).expect("decodes")).collect();
+            encoded.iter().map(|ids| model.tokenizer().decode(ids, true).expect("decodes")).collect();
         run(async {
             let replayed = encoded.clone();
             let script = move |choice: u32| Script::Whole(replayed[choice as usize].clone(), FinishReason::Length);

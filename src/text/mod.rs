@@ -1,9 +1,11 @@
 //! Between text and token ids: tokenizer, detokenizer, chat template, output format, stop strings.
 
+mod chat_variables;
 mod conversation;
 mod detokenizer;
 mod format;
-pub mod grammar;
+mod fragments;
+mod grammar;
 mod graphemes;
 mod model;
 mod patterns;
@@ -14,11 +16,14 @@ mod template;
 #[cfg(test)]
 mod test_support;
 mod tokenizer;
+mod tool_support;
 
 pub use conversation::{ChatMessage, ChatPrompt, EncodedChat, ToolCall, ToolDefinition};
 pub use detokenizer::{Detokenizer, ShownTokens};
 pub use format::{FormatEvent, FormatParser, LoopDetector, OutputFormat, ParserOptions, ToolChoice};
-pub use grammar::{CompiledGrammar, GrammarCompiler, GrammarError, Language};
+pub use grammar::{
+    CompiledGrammar, GrammarCompiler, GrammarError, Language, LanguageLock, MAX_GRAMMAR_BYTES, language_set,
+};
 pub use graphemes::GraphemeBuffer;
 pub use model::{GenerationDefaults, TEXT_FILES, TextError, TextModel};
 pub use prompt::PromptError;
