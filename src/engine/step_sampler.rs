@@ -83,6 +83,11 @@ impl StepSampler {
         }
         let end = sampled.len() + part.num_samples;
         let sequence = scheduler.scheduled_mut(part);
+        if !sequence.generates() {
+            // Its prompt is scored, and what would follow is nobody's concern.
+            sampled.resize_with(end, || Err(SampleError::NotReached));
+            return;
+        }
         let looks_ahead = sequence.lookup.is_some();
         let (history, mut guide) = sequence.history_and_guide();
         for (index, position) in part.sample_positions().enumerate() {

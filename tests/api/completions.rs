@@ -38,7 +38,7 @@ fn logprob(byte: u8) -> Value {
 async fn a_whole_answer_has_the_shape_of_the_sdks_types() {
     let answer = ask(&Harness::new(Script::saying("안녕!")), json!({})).await;
     let expected = json!({
-        "id": "cmpl-00000000",
+        "id": "cmpl-00000001",
         "object": "text_completion",
         "created": 1_800_000_000,
         "model": MODEL,
@@ -86,10 +86,16 @@ async fn every_form_of_prompt_reaches_the_engine_as_its_tokens() {
 async fn choices_are_numbered_prompt_by_prompt_and_usage_adds_up() {
     let texts = vec!["x".to_owned(), "yy".to_owned()];
     let script = Script { texts, end: End::Length, ..Script::saying("") };
-    let answer = ask(&Harness::new(script), json!({ "prompt": ["a", "bc"], "n": 2, "echo": true })).await.json();
-    let told: Vec<_> = answer["choices"].as_array().expect("a list").iter().map(|choice| {
-        (choice["index"].as_u64().expect("a number"), choice["text"].as_str().expect("a text").to_owned())
-    }).collect();
+    let answer =
+        ask(&Harness::new(script), json!({ "prompt": ["a", "bc"], "n": 2, "echo": true })).await.json();
+    let told: Vec<_> = answer["choices"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .map(|choice| {
+            (choice["index"].as_u64().expect("a number"), choice["text"].as_str().expect("a text").to_owned())
+        })
+        .collect();
     let expected = [(0, "ax"), (1, "ayy"), (2, "bcx"), (3, "bcyy")];
     assert_eq!(told, expected.map(|(index, text)| (index, text.to_owned())));
     assert_eq!(answer["choices"][3]["finish_reason"], "length");
@@ -100,7 +106,8 @@ async fn choices_are_numbered_prompt_by_prompt_and_usage_adds_up() {
 #[tokio::test]
 async fn a_harness_that_scores_continuations_finds_every_prompt_token_in_its_place() {
     let harness = scoring(&["z"]);
-    let prompts = json!([[token_of(b'a'), token_of(LIKELIEST)], [token_of(b'c'), token_of(b'd'), token_of(b'e')]]);
+    let prompts =
+        json!([[token_of(b'a'), token_of(LIKELIEST)], [token_of(b'c'), token_of(b'd'), token_of(b'e')]]);
     let asked = json!({
         "prompt": prompts, "echo": true, "logprobs": 1, "max_tokens": 1, "temperature": 0, "seed": 1234,
     });
@@ -183,7 +190,8 @@ async fn the_best_of_several_are_the_likeliest_in_the_mean() {
 
 #[tokio::test]
 async fn a_stream_of_several_prompts_is_the_whole_answer_in_pieces() {
-    let asked = json!({ "prompt": ["a", "bc"], "n": 2, "echo": true, "logprobs": 1, "return_token_ids": true });
+    let asked =
+        json!({ "prompt": ["a", "bc"], "n": 2, "echo": true, "logprobs": 1, "return_token_ids": true });
     let whole = ask(&scoring(&["xy", "한"]), asked.clone()).await.json();
     let mut streamed = asked;
     streamed["stream"] = true.into();
@@ -202,8 +210,11 @@ async fn a_stream_of_several_prompts_is_the_whole_answer_in_pieces() {
             assert_eq!(reason, Value::Null, "nothing follows the end");
             text += choice["text"].as_str().expect("a text");
             reason = choice["finish_reason"].clone();
-            token_ids.extend(choice.get("token_ids").and_then(Value::as_array).into_iter().flatten().cloned());
-            for (list, name) in logprobs.iter_mut().zip(["text_offset", "token_logprobs", "tokens", "top_logprobs"]) {
+            token_ids
+                .extend(choice.get("token_ids").and_then(Value::as_array).into_iter().flatten().cloned());
+            for (list, name) in
+                logprobs.iter_mut().zip(["text_offset", "token_logprobs", "tokens", "top_logprobs"])
+            {
                 list.extend(choice["logprobs"][name].as_array().into_iter().flatten().cloned());
             }
         }
@@ -290,7 +301,12 @@ async fn what_is_ignored_is_named_and_null_is_absent() {
         Value::Object(limits.iter().filter(plain).map(|limit| (limit.path.to_owned(), Value::Null)).collect())
     };
     let answer = ask(&harness, names(COMPLETIONS)).await;
-    assert_eq!((answer.status.as_u16(), answer.header("x-maru-ignored-params")), (200, None), "{}", answer.text);
+    assert_eq!(
+        (answer.status.as_u16(), answer.header("x-maru-ignored-params")),
+        (200, None),
+        "{}",
+        answer.text
+    );
 }
 
 #[tokio::test]
@@ -299,9 +315,9 @@ async fn a_rendered_prompt_runs_nothing() {
     let asked = body(json!({ "prompt": ["ab", [97, 256]], "truncate_prompt_tokens": 1 }));
     let answer = harness.send(post_json("/v1/completions/render", asked.to_string())).await.json();
     let expected = json!([
-        { "request_id": "cmpl-00000000", "model": MODEL, "prompt": "b", "token_ids": [98], "num_tokens": 1 },
+        { "request_id": "cmpl-00000001", "model": MODEL, "prompt": "b", "token_ids": [98], "num_tokens": 1 },
         {
-            "request_id": "cmpl-00000000", "model": MODEL, "prompt": "[|endofturn|]", "token_ids": [256],
+            "request_id": "cmpl-00000001", "model": MODEL, "prompt": "[|endofturn|]", "token_ids": [256],
             "num_tokens": 1,
         },
     ]);

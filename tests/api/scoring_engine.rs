@@ -18,7 +18,7 @@ pub(crate) const LIKELIEST: u8 = b'~';
 
 /// How likely the scoring engine finds a byte, wherever it stands. Exact in f32.
 pub(crate) fn logprob_of(token_id: u32) -> f32 {
-    if token_id == token_of(LIKELIEST) { -0.25 } else { -(1.0 + token_id as f32 / 512.0) }
+    if token_id == token_of(LIKELIEST) { -0.25 } else { -(1.0 + token_id as f32 / 16.0) }
 }
 
 /// A server on an engine that says `texts`, one per choice, and then stops.

@@ -57,7 +57,10 @@ async fn the_best_comes_first_and_the_others_in_the_details() {
     let answer = ask(&scoring(&["zz", "~~"]), "/generate", asked).await.json();
     assert_eq!(answer["generated_text"], "~~");
     let others = answer["details"]["best_of_sequences"].as_array().expect("a list");
-    assert_eq!((others.len(), &others[0]["generated_text"], &others[0]["seed"]), (1, &json!("zz"), &json!(7)));
+    assert_eq!(
+        (others.len(), &others[0]["generated_text"], &others[0]["seed"]),
+        (1, &json!("zz"), &json!(7))
+    );
 }
 
 #[tokio::test]
@@ -112,7 +115,12 @@ async fn what_is_wrong_is_named() {
         ("/generate", json!({ "temperature": "hot" }), "invalid_type", "parameters.temperature"),
         ("/generate", json!({ "best_of": 2 }), "invalid_value", "parameters.best_of"),
         ("/generate", json!({ "best_of": 99, "do_sample": true }), "invalid_value", "parameters.best_of"),
-        ("/generate_stream", json!({ "best_of": 2, "do_sample": true }), "invalid_value", "parameters.best_of"),
+        (
+            "/generate_stream",
+            json!({ "best_of": 2, "do_sample": true }),
+            "invalid_value",
+            "parameters.best_of",
+        ),
         (
             "/generate_stream",
             json!({ "decoder_input_details": true }),
@@ -120,8 +128,18 @@ async fn what_is_wrong_is_named() {
             "parameters.decoder_input_details",
         ),
         ("/generate", json!({ "stop": "x" }), "invalid_type", "parameters.stop"),
-        ("/generate", json!({ "grammar": { "type": "lark", "value": "x" } }), "invalid_value", "parameters.grammar.type"),
-        ("/generate", json!({ "grammar": { "type": "json" } }), "missing_required_parameter", "parameters.grammar.value"),
+        (
+            "/generate",
+            json!({ "grammar": { "type": "lark", "value": "x" } }),
+            "invalid_value",
+            "parameters.grammar.type",
+        ),
+        (
+            "/generate",
+            json!({ "grammar": { "type": "json" } }),
+            "missing_required_parameter",
+            "parameters.grammar.value",
+        ),
     ] {
         let error = ask(&harness, path, asked).await.expect_error(400, code);
         assert_eq!(error["param"], param, "{error}");
@@ -145,6 +163,11 @@ async fn a_grammar_holds_the_output_to_its_form() {
         let answer = ask(&harness, "/generate", json!({ "grammar": grammar })).await;
         assert_eq!(answer.status, 200, "{}", answer.text);
     }
-    let answer = ask(&Harness::new(Script::saying("x")), "/generate", json!({ "grammar": { "type": "regex", "value": "(" } })).await;
+    let answer = ask(
+        &Harness::new(Script::saying("x")),
+        "/generate",
+        json!({ "grammar": { "type": "regex", "value": "(" } }),
+    )
+    .await;
     assert_eq!(answer.expect_error(400, "invalid_value")["param"], "parameters.grammar.value");
 }
