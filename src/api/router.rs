@@ -15,12 +15,24 @@ use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
 
 use super::error::ApiError;
 use super::state::{AppState, Phase};
-use super::{access_log, auth, chat, health, metrics, models, request_id, version};
+use super::{
+    access_log, auth, chat, completions, embeddings, health, metrics, models, request_id, text_generation,
+    tokenize, version,
+};
 
 /// Every route of the server.
 pub fn router(state: Arc<AppState>) -> Router {
     let routes = Router::new()
         .route("/v1/chat/completions", post(chat::create))
+        .route("/v1/completions", post(completions::create))
+        .route("/v1/chat/completions/render", post(chat::render))
+        .route("/v1/completions/render", post(completions::render))
+        .route("/v1/embeddings", post(embeddings::create))
+        .route("/generate", post(text_generation::generate))
+        .route("/generate_stream", post(text_generation::generate_stream))
+        .route("/tokenize", post(tokenize::tokenize))
+        .route("/detokenize", post(tokenize::detokenize))
+        .route("/tokenizer_info", get(tokenize::info))
         .route("/v1/models", get(models::list))
         .route("/v1/models/{*id}", get(models::retrieve))
         .route("/live", get(health::live))
