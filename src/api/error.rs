@@ -112,6 +112,23 @@ impl ApiError {
         Self::refused(StatusCode::NOT_FOUND, "model_not_found", &message).about("model")
     }
 
+    /// 404: no such stored answer, or somebody else's.
+    pub(super) fn response_not_found(id: &str) -> Self {
+        let message = format!("There is no response '{}'.", shown(id));
+        Self::refused(StatusCode::NOT_FOUND, "response_not_found", &message)
+    }
+
+    /// 400: an answer to build on that is not stored, or somebody else's.
+    pub(super) fn previous_response_not_found(id: &str) -> Self {
+        let message = format!("There is no response '{}' to build on.", shown(id));
+        Self::bad_request("previous_response_not_found", message).about("previous_response_id")
+    }
+
+    /// 400: a request that this endpoint never grants.
+    pub(super) fn never_granted(message: &str) -> Self {
+        Self::bad_request("unsupported_operation", message.to_owned())
+    }
+
     /// 404: no such route.
     pub(super) fn unknown_route(method: &str, path: &str) -> Self {
         let message = format!("Unknown request URL: {method} {}.", shown(path));
@@ -195,6 +212,33 @@ impl ApiError {
             Self::new(StatusCode::INTERNAL_SERVER_ERROR, "server_error", "internal_error", message);
         error.retry = Retry::Never;
         error
+    }
+
+    /// The status that it is answered with.
+    pub(super) fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// What is wrong, for a person.
+    pub(super) fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// What is wrong, in OpenAI's words.
+    pub(super) fn code(&self) -> Option<&'static str> {
+        self.code
+    }
+
+    /// The same about a field by its name on another endpoint: `from`, where the parameter begins with it, becomes `to`.
+    pub(super) fn renaming(mut self, from: &str, to: &str) -> Self {
+        if let Some(rest) = self.param.as_deref().and_then(|param| param.strip_prefix(from))
+            && (rest.is_empty() || rest.starts_with(['.', '[']))
+        {
+            let param = format!("{to}{rest}");
+            self.message = self.message.replace(&format!("'{from}{rest}'"), &format!("'{param}'"));
+            self.param = Some(param);
+        }
+        self
     }
 
     /// The error as one line of JSON.

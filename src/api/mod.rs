@@ -22,6 +22,7 @@ mod params;
 mod priority;
 mod request;
 mod request_id;
+mod responses;
 mod router;
 mod server;
 mod sse;

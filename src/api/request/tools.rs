@@ -132,7 +132,11 @@ pub(in crate::api) fn distinct(tools: &[ToolDefinition], at: &str) -> Result<(),
     Ok(())
 }
 
-fn parse_choice(value: Value) -> Result<ToolChoice, ApiError> {
+/// What `tool_choice` asks for.
+///
+/// # Errors
+/// A choice that there is not.
+pub(in crate::api) fn parse_choice(value: Value) -> Result<ToolChoice, ApiError> {
     const AT: &str = "tool_choice";
     match value {
         Value::String(word) => match word.as_str() {
