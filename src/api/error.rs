@@ -229,14 +229,12 @@ impl ApiError {
         self.code
     }
 
-    /// The same about a field by its name on another endpoint: `from`, where the parameter begins with it, becomes `to`.
-    pub(super) fn renaming(mut self, from: &str, to: &str) -> Self {
-        if let Some(rest) = self.param.as_deref().and_then(|param| param.strip_prefix(from))
-            && (rest.is_empty() || rest.starts_with(['.', '[']))
-        {
-            let param = format!("{to}{rest}");
-            self.message = self.message.replace(&format!("'{from}{rest}'"), &format!("'{param}'"));
-            self.param = Some(param);
+    /// The same with the field at fault as another endpoint spells it.
+    pub(super) fn respelled(mut self, spell: impl FnOnce(&str) -> String) -> Self {
+        if let Some(param) = self.param.take() {
+            let spelled = spell(&param);
+            self.message = self.message.replace(&format!("'{param}'"), &format!("'{spelled}'"));
+            self.param = Some(spelled);
         }
         self
     }
@@ -255,6 +253,8 @@ impl ApiError {
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let mut response = (self.status, Json(self.envelope())).into_response();
+        // For those who tell it in another shape.
+        response.extensions_mut().insert(self.clone());
         let headers = response.headers_mut();
         match self.retry {
             Retry::ByStatus => {}

@@ -16,6 +16,7 @@ mod extract;
 mod fields;
 mod health;
 pub mod limits;
+mod messages;
 mod metrics;
 mod models;
 mod params;

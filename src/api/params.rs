@@ -239,6 +239,49 @@ pub(super) const REASONING: &[Policy] = &[
     ignore("mode", |value| is_one_of(value, &["standard"]), "there is one mode"),
 ];
 
+/// Parameters of `POST /v1/messages` that are not honoured.
+pub(super) const MESSAGES_API: &[Policy] = &[
+    ignore(
+        "service_tier",
+        |value| is_one_of(value, &["auto", "standard_only"]),
+        "there is no such tier here",
+    ),
+    // What a prompt begins with is always cached.
+    ignore("cache_control", any, NO_CACHE_CONTROL),
+    ignore("context_management", is_empty, "conversations are not shortened"),
+    ignore("inference_geo", never, "the server runs where it runs"),
+    ignore("speed", |value| is_one_of(value, &["standard"]), "there is one speed"),
+    ignore("diagnostics", is_empty, "there are none"),
+    ignore("user_profile_id", never, "there are no profiles"),
+    ignore("workspace_id", never, "there are no workspaces"),
+    refuse("container", never, "the server runs no code"),
+    refuse("mcp_servers", is_empty, "the server calls no other servers"),
+    refuse("max_completion_tokens", never, "it is called 'max_tokens' here"),
+    refuse("stop", is_empty, "they are called 'stop_sequences' here"),
+    refuse("n", is_one, "a message is one answer"),
+    refuse("response_format", never, "it is called 'output_config.format' here"),
+];
+
+/// Members of a message or of a block of one that are not honoured.
+pub(super) const BLOCK: &[Policy] = &[
+    ignore("cache_control", any, NO_CACHE_CONTROL),
+    ignore("citations", is_empty, NOT_SHOWN),
+    ignore("caller", any, NOT_SHOWN),
+    ignore("toolset_name", never, NOT_SHOWN),
+];
+
+/// Members of a tool that are not honoured.
+pub(super) const MESSAGES_TOOL: &[Policy] = &[
+    ignore("cache_control", any, NO_CACHE_CONTROL),
+    ignore("defer_loading", is_false, "every tool is shown"),
+    ignore("eager_input_streaming", is_bool, "inputs are streamed as they come"),
+    ignore("input_examples", is_empty, NOT_SHOWN),
+    ignore("allowed_callers", |value| value == &serde_json::json!(["direct"]), "only the model calls tools"),
+];
+
+/// Members of `tool_choice`, `thinking`, `metadata` and `output_config` that are not honoured.
+pub(super) const MESSAGES_OPTION: &[Policy] = &[];
+
 /// Most parameters that one answer names as ignored.
 const MAX_WARNINGS: usize = 32;
 

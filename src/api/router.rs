@@ -16,7 +16,7 @@ use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
 use super::error::ApiError;
 use super::responses::ResponseStore;
 use super::state::{AppState, Phase};
-use super::{access_log, auth, chat, health, metrics, models, request_id, responses, version};
+use super::{access_log, auth, chat, health, messages, metrics, models, request_id, responses, version};
 
 /// Every route of the server.
 pub fn router(state: Arc<AppState>) -> Router {
@@ -27,6 +27,8 @@ pub fn router(state: Arc<AppState>) -> Router {
         .route("/v1/responses/{id}", get(responses::retrieve).delete(responses::delete))
         .route("/v1/responses/{id}/cancel", post(responses::cancel))
         .route("/v1/responses/{id}/input_items", get(responses::input_items))
+        .route("/v1/messages", post(messages::create))
+        .route("/v1/messages/count_tokens", post(messages::count_tokens))
         .route("/v1/models", get(models::list))
         .route("/v1/models/{*id}", get(models::retrieve))
         .route("/live", get(health::live))
@@ -47,6 +49,7 @@ pub fn router(state: Arc<AppState>) -> Router {
         .layer(from_fn_with_state(Arc::clone(&state), close_when_draining))
         .layer(option_layer(cors(&state.config.cors_origins)))
         .layer(from_fn(forbid_sniffing))
+        .layer(from_fn(messages::speak))
         .layer(from_fn_with_state(Arc::clone(&state), access_log::record))
         .layer(from_fn_with_state(Arc::clone(&state), request_id::set_request_id))
         .with_state(state)

@@ -78,7 +78,7 @@ pub(super) async fn create(
 
 /// What is wrong with a conversation, in the words of this endpoint.
 fn in_our_words(error: ApiError) -> ApiError {
-    error.renaming("messages", "input")
+    error.respelled(|param| param.replacen("messages", "input", 1).replacen(".function.", ".", 1))
 }
 
 /// A response that is kept.
