@@ -7,6 +7,7 @@
 //! | [`Scheduler`] | a pure state machine: who computes how many tokens in a step |
 //! | [`kv`] | which block of the KV pool belongs to whom |
 //! | [`BatchBuilder`] | from a step's plan to the forward pass's input |
+//! | [`StepSampler`] | from the forward pass's logits to tokens, under each sequence's constraint |
 //! | `admission` | how long a new sequence would wait |
 //! | `pacer` | how many prompt tokens a step may compute while outputs run |
 //! | [`FakeRunner`] | a runner without a model |
@@ -19,9 +20,11 @@ mod error;
 #[cfg(debug_assertions)]
 mod failpoints;
 mod fake_runner;
+mod guide;
 mod handle;
 mod inbox;
 pub mod kv;
+mod masks;
 mod meter;
 mod pacer;
 mod planted;
@@ -38,6 +41,7 @@ mod sequence;
 #[cfg(test)]
 mod simulation;
 mod step;
+mod step_sampler;
 mod tenants;
 mod thread;
 mod wait_queue;
@@ -59,4 +63,5 @@ pub use pulse::{EnginePulse, QueueTicket};
 pub use scheduler::{MAX_SCORED_ROWS, Scheduler, SchedulerConfig};
 pub use sequence::{Phase, Sequence};
 pub use step::{Admission, ScheduledSequence, StepOutcome, StepPlan, StepResults};
+pub use step_sampler::StepSampler;
 pub use thread::{Engine, EngineThread};

@@ -53,6 +53,11 @@ impl PromptLookup {
         Self { prediction, ..self }
     }
 
+    /// Most tokens guessed at a time.
+    pub(super) fn max_draft_tokens(&self) -> usize {
+        self.config.max_draft_tokens
+    }
+
     /// Guesses up to `max_tokens` tokens that follow `tokens`, the whole sequence, of which the first `num_prompt` are
     /// the prompt.
     pub(super) fn guess(&mut self, tokens: &[u32], num_prompt: usize, max_tokens: usize) -> Vec<u32> {

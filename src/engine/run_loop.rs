@@ -11,10 +11,9 @@ use super::reader::{Delivery, Reader};
 use super::readers::Readers;
 use super::{
     BatchBuilder, Command, EnginePulse, Phase, QueuedSequence, Scheduler, SequenceError, SequenceId,
-    StepOutcome, StepPlan, StepResults, TokenEvent,
+    StepOutcome, StepPlan, StepSampler, TokenEvent,
 };
 use crate::model::{ForwardOutput, ModelError, Runner};
-use crate::sampling::{Row, Sampler};
 use crate::telemetry::Metrics;
 
 /// Longest sleep of an idle engine: half of the second within which it promises a beat.
@@ -28,7 +27,7 @@ pub(super) struct RunLoop {
     pub(super) pulse: Arc<EnginePulse>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) builder: BatchBuilder,
-    pub(super) sampler: Sampler,
+    pub(super) sampler: StepSampler,
     pub(super) readers: Readers,
     pub(super) queue_limits: QueueLimits,
     pub(super) meter: StepMeter,
@@ -188,13 +187,15 @@ impl RunLoop {
         self.report();
         self.announce(&plan);
         let batch = self.builder.build(&plan, &self.scheduler);
+        self.sampler.prepare(&plan, &mut self.scheduler);
         let outcome = match self.runner.forward(batch).and_then(|output| whole(output, &plan)) {
             Ok(output) => {
-                let results = self.read(&plan, output);
+                let results = self.sampler.read(&plan, &mut self.scheduler, output);
                 self.scheduler.commit(&plan, results)
             }
             Err(error) => {
                 tracing::error!(%error, num_seqs = plan.scheduled.len(), "the forward pass failed");
+                self.sampler.cancel(&mut self.scheduler);
                 self.scheduler.fail_step(&plan, &SequenceError::Model(error.to_string()))
             }
         };
@@ -214,27 +215,6 @@ impl RunLoop {
             reader.send(TokenEvent::Scheduled { num_cached_tokens: admission.num_cached as u32 });
         }
         self.report_queue();
-    }
-
-    /// One token for each row that samples, one score for each that scores; a row that gives none concerns its
-    /// sequence alone.
-    fn read(&mut self, plan: &StepPlan, output: ForwardOutput) -> StepResults {
-        let ForwardOutput { logits, hidden } = output;
-        let mut sampled = Vec::with_capacity(plan.num_samples());
-        let mut scores = Vec::with_capacity(plan.num_scores());
-        for part in &plan.scheduled {
-            let sequence = self.scheduler.scheduled(part);
-            let num_top = sequence.prompt_scores().unwrap_or(0);
-            for position in part.score_positions() {
-                let row = logits.row(scores.len() + sampled.len());
-                scores.push(self.sampler.score(row, sequence.token(position), num_top));
-            }
-            for position in part.sample_positions() {
-                let row = logits.row(scores.len() + sampled.len());
-                sampled.push(self.sampler.sample(&Row::new(row, sequence.sampling(), position as u64)));
-            }
-        }
-        StepResults { sampled, scores, hidden }
     }
 
     fn hand_out(&mut self, outcome: StepOutcome) {

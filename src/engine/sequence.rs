@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::guide::Guide;
 use super::kv::{BlockKey, SequenceBlocks};
 use super::planted::{Bug, planted};
 use super::prompt_lookup::PromptLookup;
@@ -30,9 +31,13 @@ pub struct Sequence {
     pub(super) blocks: SequenceBlocks,
     /// Guesses that the open step checks.
     pub(super) drafts: Vec<u32>,
+    /// Whether the guesses are tokens that the constraint asks for, which say nothing of the lookup.
+    pub(super) drafts_are_forced: bool,
     pub(super) draft_counts: DraftCounts,
     pub(super) lookup: Option<PromptLookup>,
     pub(super) readout: Readout,
+    /// What holds its output to a form.
+    pub(super) guide: Option<Guide>,
     pub(super) stage: Stage,
     /// Prompt tokens found in the prefix cache when it computed for the first time; none before that.
     pub(super) num_cached: Option<usize>,
@@ -42,6 +47,16 @@ pub struct Sequence {
     pub(super) is_overdue: bool,
     /// Names of the blocks that it computes for others too.
     pub(super) claims: Vec<BlockKey>,
+}
+
+/// What the choice of a sequence's next tokens depends on.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct History<'a> {
+    pub(super) prompt: &'a [u32],
+    pub(super) output: &'a [u32],
+    pub(super) drafts: &'a [u32],
+    pub(super) sampling: &'a SamplingParams,
+    pub(super) stop_token_ids: &'a [u32],
 }
 
 /// How far a sequence has come since it was admitted, or was admitted again.
@@ -100,9 +115,11 @@ impl Sequence {
             num_computed: 0,
             blocks,
             drafts: Vec::new(),
+            drafts_are_forced: false,
             draft_counts: DraftCounts::default(),
             lookup: None,
             readout,
+            guide: new.constraint.map(Guide::new),
             stage: Stage::Waiting,
             num_cached: None,
             is_charged: false,
@@ -230,11 +247,30 @@ impl Sequence {
         (&self.tokens, &mut self.blocks)
     }
 
+    /// What the choice of its next tokens depends on, and what holds them to a form.
+    pub(super) fn history_and_guide(&mut self) -> (History<'_>, Option<&mut Guide>) {
+        let (prompt, output) = self.tokens.split_at(self.num_prompt);
+        let history = History {
+            prompt,
+            output,
+            drafts: &self.drafts,
+            sampling: &self.sampling,
+            stop_token_ids: &self.stop_token_ids,
+        };
+        (history, self.guide.as_mut())
+    }
+
     /// Guesses at most `max_tokens` tokens that come next, as many as may still come and be followed by another.
     pub(super) fn guess(&mut self, max_tokens: usize) {
         let max_useful = self.max_new_tokens - self.num_output() - 1;
+        let max_tokens = max_tokens.min(max_useful);
         let Some(lookup) = &mut self.lookup else { return };
-        self.drafts = lookup.guess(&self.tokens, self.num_prompt, max_tokens.min(max_useful));
+        let forced = self.guide.as_ref().map_or(&[][..], Guide::forced);
+        self.drafts_are_forced = !forced.is_empty();
+        self.drafts = match forced {
+            [] => lookup.guess(&self.tokens, self.num_prompt, max_tokens),
+            forced => forced[..forced.len().min(max_tokens).min(lookup.max_draft_tokens())].to_vec(),
+        };
     }
 
     /// Whether this token ends it.

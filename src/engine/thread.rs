@@ -16,10 +16,9 @@ use super::readers::Readers;
 use super::run_loop::{Closing, RunLoop};
 use super::{
     BatchBuilder, EngineConfig, EngineDied, EngineHandle, EngineLimits, EnginePulse, MAX_SCORED_ROWS,
-    QueueLimits, Scheduler, SchedulerConfig, StartError, StepLimits,
+    QueueLimits, Scheduler, SchedulerConfig, StartError, StepLimits, StepSampler,
 };
 use crate::model::Runner;
-use crate::sampling::Sampler;
 use crate::telemetry::Metrics;
 
 /// The engine before it is a thread.
@@ -93,7 +92,7 @@ impl Engine {
                 pulse,
                 metrics,
                 builder: BatchBuilder::new(),
-                sampler: Sampler::new(),
+                sampler: StepSampler::new(),
                 readers: Readers::default(),
                 queue_limits,
                 meter: StepMeter::new(pacer),
@@ -144,7 +143,7 @@ fn random_hash_key() -> HashKey {
 }
 
 /// What a panic said.
-fn message(panic: &(dyn Any + Send)) -> String {
+pub(super) fn message(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().copied();
     text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("a panic").to_owned()
 }

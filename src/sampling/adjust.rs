@@ -123,17 +123,21 @@ impl Adjuster {
 
     /// Masks what a set does not have.
     fn keep(&mut self, set: &TokenSet) {
-        let words = set.words().iter().copied().chain(std::iter::repeat(0));
-        for (logits, word) in self.logits.chunks_mut(WORD_BITS).zip(words) {
+        let mut words = set.words().iter().copied().chain(std::iter::repeat(0));
+        let (chunks, rest) = self.logits.as_chunks_mut::<WORD_BITS>();
+        for (chunk, word) in chunks.iter_mut().zip(words.by_ref()) {
             match word {
                 u32::MAX => {}
-                0 => logits.fill(MASKED),
-                _ => {
-                    for (bit, logit) in logits.iter_mut().enumerate() {
-                        *logit = if word >> bit & 1 == 1 { *logit } else { MASKED };
-                    }
-                }
+                0 => chunk.fill(MASKED),
+                // A comparison for each logit and no jump, so that a register holds several.
+                _ => (0..WORD_BITS).for_each(|bit| {
+                    chunk[bit] = if word & 1 << bit == 0 { MASKED } else { chunk[bit] };
+                }),
             }
+        }
+        let word = words.next().unwrap_or(0);
+        for (bit, logit) in rest.iter_mut().enumerate() {
+            *logit = if word & 1 << bit == 0 { MASKED } else { *logit };
         }
     }
 }

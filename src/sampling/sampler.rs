@@ -289,11 +289,17 @@ fn candidates(logits: &[f32]) -> impl Iterator<Item = Candidate> {
 fn highest(logits: &[f32]) -> Result<f32, SampleError> {
     let mut best = [f32::NEG_INFINITY; LANES];
     let mut invalid = [false; LANES];
-    for chunk in logits.chunks(LANES) {
-        for (lane, &logit) in chunk.iter().enumerate() {
-            best[lane] = if logit > best[lane] { logit } else { best[lane] };
-            invalid[lane] |= logit.is_nan() || logit == f32::INFINITY;
+    // Whole chunks without a bounds check, so that the lanes become a register.
+    let (chunks, rest) = logits.as_chunks::<LANES>();
+    for chunk in chunks {
+        for lane in 0..LANES {
+            best[lane] = if chunk[lane] > best[lane] { chunk[lane] } else { best[lane] };
+            invalid[lane] |= chunk[lane].is_nan() || chunk[lane] == f32::INFINITY;
         }
+    }
+    for (lane, &logit) in rest.iter().enumerate() {
+        best[lane] = if logit > best[lane] { logit } else { best[lane] };
+        invalid[lane] |= logit.is_nan() || logit == f32::INFINITY;
     }
     if invalid.contains(&true) {
         return Err(SampleError::Invalid);

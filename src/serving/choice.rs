@@ -263,3 +263,68 @@ impl Choice {
         self.push(DeltaKind::Finished { reason, stop, usage: self.usage }, deltas);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+    use std::time::Instant;
+
+    use tokio::sync::mpsc;
+
+    use super::*;
+    use crate::engine::{Command, EngineHandle, EngineLimits, EnginePulse, NewSequence};
+    use crate::telemetry::{CacheInfo, Metrics};
+    use crate::text::{ParserOptions, StopStrings, TextModel};
+
+    #[test]
+    fn a_panic_over_the_text_fails_its_choice_and_ends_the_sequence() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/tokenizer");
+        let model = TextModel::open(&folder).expect("the fixture loads");
+        let cache = CacheInfo { block_size: 16, num_blocks: 64 };
+        let metrics = Arc::new(Metrics::new("fake", cache).expect("valid names"));
+        let limits = EngineLimits { max_model_len: 512, max_waiting: 8, max_buffered_events: 16 };
+        let (commands, mut receiver) = mpsc::channel(8);
+        let engine = EngineHandle::new(commands, Arc::new(EnginePulse::new(64)), limits);
+        let choice = || {
+            let events = engine.submit(NewSequence::greedy([1], 9)).expect("room");
+            let parser = model.format().parser(ParserOptions {
+                in_reasoning: false,
+                parse_reasoning: false,
+                parse_tools: false,
+            });
+            let stops = StopStrings::new(&[]).scanner();
+            Choice::new(ChoiceParts {
+                index: 0,
+                events,
+                text: TextPipeline::new(model.detokenizer(true), parser, stops, false),
+                named_stops: Arc::default(),
+                is_mute: false,
+                teller: None,
+                prompt: None,
+                clock: Clock::new(Arc::clone(&metrics), Instant::now()),
+            })
+        };
+        let (mut hit, mut spared) = (choice(), choice());
+        hit.text.panics_at = Some(42);
+        let mut deltas = VecDeque::new();
+        for token_id in [41, 42] {
+            hit.take(TokenEvent::Token { token_id, logprobs: None }, &mut deltas);
+        }
+        assert_eq!(
+            deltas.back().map(|delta| &delta.kind),
+            Some(&DeltaKind::Failed(SequenceError::ReaderFailed))
+        );
+        assert!(hit.events().is_none() && hit.has_started(), "it has ended");
+        let commands: Vec<_> = std::iter::from_fn(|| receiver.try_recv().ok()).collect();
+        let [Command::Submit(first), Command::Submit(_), Command::Abort(aborted)] = &commands[..] else {
+            panic!("{commands:?}")
+        };
+        assert_eq!(*aborted, first.id);
+        assert!(first.satisfied.load(std::sync::atomic::Ordering::Relaxed), "no client has left");
+        assert_eq!(metrics.failed.with_label_values(&["reader_failed"]).get(), 1);
+
+        deltas.clear();
+        spared.take(TokenEvent::Token { token_id: 42, logprobs: None }, &mut deltas);
+        assert!(spared.events().is_some());
+    }
+}

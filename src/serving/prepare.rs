@@ -197,6 +197,7 @@ fn prompt_fault(param: &str, error: PromptError) -> GenerateError {
         PromptError::Role { index, .. } => fault(format!("messages[{index}].role"), reason).into(),
         PromptError::NoTemplate
         | PromptError::ControlString
+        | PromptError::Continuation { .. }
         | PromptError::Template(
             TemplateError::Refused(_) | TemplateError::Limit | TemplateError::Failed(_),
         ) => fault(param, reason).into(),

@@ -16,6 +16,7 @@ use crate::telemetry::{CacheInfo, Metrics};
 use crate::text::{SpecialText, TextModel};
 
 const END_OF_TURN: u32 = 8;
+const STARTED: DeltaKind = DeltaKind::Started { prompt: None };
 
 /// What the engine does with a sequence, by the number of its choice.
 #[derive(Debug, Clone)]
@@ -174,7 +175,7 @@ fn of_choice(deltas: &[OutputDelta], choice: u32) -> Vec<DeltaKind> {
 fn text_of(kinds: &[DeltaKind]) -> String {
     let (first, rest) = kinds.split_first().expect("some deltas");
     let (last, middle) = rest.split_last().expect("a last delta");
-    assert_eq!(first, &DeltaKind::Started);
+    assert_eq!(first, &STARTED);
     assert!(matches!(last, DeltaKind::Finished { .. } | DeltaKind::Failed(_)), "{last:?}");
     let piece = |kind: &DeltaKind| match kind {
         DeltaKind::Text(text) if !text.is_empty() => text.clone(),
@@ -192,15 +193,13 @@ fn a_whole_answer_is_the_stream_folded() {
         assert_eq!(text_of(&of_choice(&streamed, 0)), answer);
         let num_output_tokens = tokens(answer).len() as u32 + 1;
         let usage = ChoiceUsage { num_output_tokens, ..ChoiceUsage::default() };
-        let end = DeltaKind::Finished { reason: OutputFinish::Stop, usage };
+        let end = DeltaKind::Finished { reason: OutputFinish::Stop, stop: None, usage };
         assert_eq!(streamed.last().map(|delta| &delta.kind), Some(&end));
 
         let generation = fake.generator.generate(request("hi")).await.expect("admitted");
         let whole = generation.collect().await.expect("no fault");
-        assert_eq!(
-            whole,
-            [ChoiceOutput { choice: 0, text: answer.to_owned(), reason: OutputFinish::Stop, usage }]
-        );
+        let choice = ChoiceOutput { text: answer.to_owned(), usage, ..ChoiceOutput::new(0) };
+        assert_eq!(whole, GenerationOutput { choices: vec![choice], prompt: None });
     });
 }
 
@@ -210,9 +209,9 @@ fn the_engine_gets_the_rendered_prompt_and_complete_parameters() {
         let fake = Fake::new(|_| stopped("ok"));
         let mut asked = request("hi");
         asked.num_choices = 2;
-        asked.max_new_tokens = Some(7);
+        asked.end.max_new_tokens = Some(7);
         asked.sampling =
-            SamplingOptions { temperature: Some(0.5), top_p: None, top_k: Some(4), seed: Some(9) };
+            SamplingOptions { temperature: Some(0.5), top_k: Some(4), seed: Some(9), ..Default::default() };
         let generation = fake.generator.generate(asked).await.expect("admitted");
         let prompt = encode_user("hi");
         assert_eq!(generation.num_prompt_tokens(), prompt.len());
@@ -268,11 +267,8 @@ fn choices_are_merged_and_begin_in_order() {
         let mut asked = request("hi");
         asked.num_choices = 3;
         let streamed = deltas(fake.generator.generate(asked).await.expect("admitted")).await;
-        let begun: Vec<u32> = streamed
-            .iter()
-            .filter(|delta| delta.kind == DeltaKind::Started)
-            .map(|delta| delta.choice)
-            .collect();
+        let begun: Vec<u32> =
+            streamed.iter().filter(|delta| delta.kind == STARTED).map(|delta| delta.choice).collect();
         assert_eq!(begun, [0, 1, 2]);
         for (choice, answer) in (0..).zip(answers) {
             assert_eq!(text_of(&of_choice(&streamed, choice)), answer);
@@ -291,7 +287,7 @@ fn no_choice_waits_until_another_has_ended() {
         asked.num_choices = 2;
         let mut generation = fake.generator.generate(asked).await.expect("admitted");
         let mut seen = Vec::new();
-        while !matches!(seen.last(), Some(OutputDelta { choice: 1, kind: DeltaKind::Finished { .. } })) {
+        while !matches!(seen.last(), Some(OutputDelta { choice: 1, kind: DeltaKind::Finished { .. }, .. })) {
             seen.push(generation.next().await.expect("choice 1 ends while choice 0 is open"));
         }
         assert_eq!(text_of(&of_choice(&seen, 1)), "done");
@@ -303,11 +299,14 @@ fn a_stop_string_ends_the_choice_and_aborts_its_sequence() {
     run(async {
         let fake = Fake::new(|_| Script::Hangs(tokens("The answer is 42. STOP and more")));
         let mut asked = request("hi");
-        asked.stop = vec![" STOP".to_owned(), "never".to_owned()];
+        asked.end.stop = vec![" STOP".to_owned(), "never".to_owned()];
         let streamed = deltas(fake.generator.generate(asked).await.expect("admitted")).await;
         let kinds = of_choice(&streamed, 0);
         assert_eq!(text_of(&kinds), "The answer is 42.");
-        assert!(matches!(kinds.last(), Some(DeltaKind::Finished { reason: OutputFinish::Stop, .. })));
+        let cause = Some(StopCause::String(" STOP".to_owned()));
+        assert!(
+            matches!(kinds.last(), Some(DeltaKind::Finished { reason: OutputFinish::Stop, stop, .. }) if *stop == cause)
+        );
         assert_eq!(fake.metrics.request_success.with_label_values(&["stop"]).get(), 1);
         assert_eq!(fake.end().last(), Some(&Seen::Aborted));
     });
@@ -318,13 +317,16 @@ fn text_held_back_for_a_stop_string_or_a_cluster_is_not_lost_at_the_end() {
     run(async {
         let fake = Fake::new(|_| Script::Whole(tokens("끝 STO"), FinishReason::Length));
         let mut asked = request("hi");
-        asked.stop = vec!["STOP".to_owned()];
+        asked.end.stop = vec!["STOP".to_owned()];
         let streamed = deltas(fake.generator.generate(asked).await.expect("admitted")).await;
         let kinds = of_choice(&streamed, 0);
         assert_eq!(text_of(&kinds), "끝 STO");
         let num_output_tokens = tokens("끝 STO").len() as u32;
         let usage = ChoiceUsage { num_output_tokens, ..ChoiceUsage::default() };
-        assert_eq!(kinds.last(), Some(&DeltaKind::Finished { reason: OutputFinish::Length, usage }));
+        assert_eq!(
+            kinds.last(),
+            Some(&DeltaKind::Finished { reason: OutputFinish::Length, stop: None, usage })
+        );
     });
 }
 
@@ -333,11 +335,11 @@ fn an_output_cut_inside_a_character_ends_with_a_replacement_character() {
     run(async {
         let mut cut = tokens("좋뷁");
         cut.pop();
-        let expected = text_model().tokenizer().decode(&cut).expect("decodes");
+        let expected = text_model().tokenizer().decode(&cut, true).expect("decodes");
         assert!(expected.ends_with('\u{fffd}'), "{expected}");
         let fake = Fake::new(move |_| Script::Whole(cut.clone(), FinishReason::Length));
         let whole = fake.generator.generate(request("hi")).await.expect("admitted").collect().await;
-        assert_eq!(whole.expect("no fault")[0].text, expected);
+        assert_eq!(whole.expect("no fault").choices[0].text, expected);
     });
 }
 
@@ -417,7 +419,7 @@ fn output_is_clamped_to_the_context_and_a_prompt_that_fills_it_is_refused_with_t
     run(async {
         let fake = Fake::new(|_| stopped("ok"));
         let mut asked = request("hi");
-        asked.max_new_tokens = Some(100_000);
+        asked.end.max_new_tokens = Some(100_000);
         let generation = fake.generator.generate(asked).await.expect("admitted");
         assert_eq!(generation.max_new_tokens() as usize, 512 - generation.num_prompt_tokens());
         let long = "가".repeat(600);
@@ -462,7 +464,7 @@ fn a_request_at_fault_is_refused_by_field() {
         change(&mut asked);
         asked
     };
-    let text = |text: &str| PromptInput::Text(text.to_owned());
+    let text = |text: &str| PromptInput::text(text);
     let chat = |role: &str| PromptInput::Chat(ChatPrompt::new(vec![ChatMessage::new(role, "x")]));
     let cases = [
         (change(&|r| r.prompt = PromptInput::Chat(ChatPrompt::new(Vec::new()))), "messages"),
@@ -471,14 +473,17 @@ fn a_request_at_fault_is_refused_by_field() {
         (change(&|r| r.prompt = text(&"x".repeat(1001))), "prompt"),
         (change(&|r| r.num_choices = 0), "n"),
         (change(&|r| r.num_choices = 9), "n"),
-        (change(&|r| r.max_new_tokens = Some(0)), "max_completion_tokens"),
+        (change(&|r| r.sampling.logit_bias = vec![(512, 1.0)]), "logit_bias[0]"),
+        (change(&|r| r.end.stop_token_ids = vec![1, u32::MAX]), "stop_token_ids[1]"),
+        (change(&|r| r.sampling.allowed_token_ids = Some(vec![512])), "allowed_token_ids[0]"),
+        (change(&|r| r.prompt = PromptInput::Tokens(vec![1, 2, 512])), "prompt[2]"),
         (change(&|r| r.sampling.temperature = Some(-0.1)), "temperature"),
         (change(&|r| r.sampling.temperature = Some(f32::NAN)), "temperature"),
         (change(&|r| r.sampling.top_p = Some(0.0)), "top_p"),
         (change(&|r| r.sampling.top_p = Some(f32::NAN)), "top_p"),
-        (change(&|r| r.stop = vec!["a".to_owned(); 17]), "stop"),
-        (change(&|r| r.stop = vec!["a".to_owned(), String::new()]), "stop[1]"),
-        (change(&|r| r.stop = vec!["a".repeat(257)]), "stop[0]"),
+        (change(&|r| r.end.stop = vec!["a".to_owned(); 17]), "stop"),
+        (change(&|r| r.end.stop = vec!["a".to_owned(), String::new()]), "stop[1]"),
+        (change(&|r| r.end.stop = vec!["a".repeat(257)]), "stop[0]"),
     ];
     run(async {
         let config = ServingConfig { max_prompt_bytes: 1000, ..ServingConfig::default() };
@@ -498,7 +503,7 @@ fn raw_text_is_continued_as_it_stands() {
     run(async {
         let fake = Fake::new(|_| stopped("ok"));
         let mut asked = request("hi");
-        asked.prompt = PromptInput::Text("[|user|]once".to_owned());
+        asked.prompt = PromptInput::text("[|user|]once");
         fake.generator.generate(asked).await.expect("admitted").collect().await.expect("no fault");
         let expected = [vec![5], tokens("once")].concat();
         match fake.end().as_slice() {
@@ -547,23 +552,23 @@ proptest! {
         let encoded: Vec<Vec<u32>> =
             scripts.iter().map(|(ids, text)| [tokens(text), ids.clone()].concat()).collect();
         let whole: Vec<String> =
-            encoded.iter().map(|ids| model.tokenizer().decode(ids).expect("decodes")).collect();
+            encoded.iter().map(|ids| model.tokenizer().decode(ids, true).expect("decodes")).collect();
         run(async {
             let replayed = encoded.clone();
             let script = move |choice: u32| Script::Whole(replayed[choice as usize].clone(), FinishReason::Length);
             let fake = Fake::new(script);
             let mut asked = request("hi");
             asked.num_choices = 3;
-            asked.stop = stop.clone();
+            asked.end.stop = stop.clone();
             let streamed = deltas(fake.generator.generate(asked.clone()).await.expect("admitted")).await;
             let collected = fake.generator.generate(asked).await.expect("admitted").collect().await;
-            for output in collected.expect("no fault") {
+            for output in collected.expect("no fault").choices {
                 let concatenated = text_of(&of_choice(&streamed, output.choice));
                 assert_eq!(concatenated, output.text);
                 let decoded = &whole[output.choice as usize];
                 match output.reason {
                     OutputFinish::Length => assert_eq!(&output.text, decoded),
-                    OutputFinish::Stop => {
+                    OutputFinish::Stop | OutputFinish::ToolCalls => {
                         let rest = decoded.strip_prefix(output.text.as_str()).expect("a beginning of the text");
                         assert!(stop.iter().any(|stop| rest.starts_with(stop.as_str())), "{rest:?}");
                     }

@@ -1,8 +1,10 @@
 //! Between text and token ids: tokenizer, detokenizer, chat template, output format, stop strings.
 
+mod chat_variables;
 mod conversation;
 mod detokenizer;
 mod format;
+mod fragments;
 pub mod grammar;
 mod graphemes;
 mod model;
@@ -14,6 +16,7 @@ mod template;
 #[cfg(test)]
 mod test_support;
 mod tokenizer;
+mod tool_support;
 
 pub use conversation::{ChatMessage, ChatPrompt, EncodedChat, ToolCall, ToolDefinition};
 pub use detokenizer::{Detokenizer, ShownTokens};

@@ -1,12 +1,13 @@
 //! Everything of a model that concerns text: tokenizer, chat template, stop tokens, recommended sampling.
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use serde_json::{Map, Value};
 
 use super::prompt::Renderer;
 use super::template::ChatTemplate;
+use super::tool_support::ToolSupport;
 use super::{
     ChatPrompt, Detokenizer, EncodedChat, GrammarCompiler, OutputFormat, PromptError, ShownTokens,
     SpecialText, Tokenizer,
@@ -18,6 +19,9 @@ const SPECIAL_TOKENS: &str = "special_tokens_map.json";
 const TEMPLATE: &str = "chat_template.jinja";
 const GENERATION_CONFIG: &str = "generation_config.json";
 const CONFIG: &str = "config.json";
+
+/// Special tokens that the files name, under the names that chat templates know too.
+const NAMED_TOKENS: [&str; 4] = ["bos_token", "eos_token", "unk_token", "pad_token"];
 
 /// The files of a model that concern text; all but `tokenizer.json` may be absent.
 pub const TEXT_FILES: [&str; 6] =
@@ -32,9 +36,9 @@ pub struct GenerationDefaults {
     pub top_p: Option<f32>,
     /// Number of tokens to keep; 0 keeps all.
     pub top_k: Option<u32>,
-    /// Share of the most likely token's probability below which a token is cut.
+    /// Least probability as a share of the greatest; 0 keeps all.
     pub min_p: Option<f32>,
-    /// Divides the logit of a token that prompt or output hold; 1 changes nothing.
+    /// Divides the logits of tokens that came before; 1 changes nothing.
     pub repetition_penalty: Option<f32>,
 }
 
@@ -52,15 +56,17 @@ pub struct TextError {
 #[derive(Debug)]
 pub struct TextModel {
     tokenizer: Arc<Tokenizer>,
-    template: Option<ChatTemplate>,
-    /// Variables that the chat template sees beside the messages.
+    template: Option<(ChatTemplate, ToolSupport)>,
+    /// Variables that the chat template sees beside the conversation: the names of special tokens.
     variables: Map<String, Value>,
+    tokenizer_config: Map<String, Value>,
     stop_token_ids: Arc<[u32]>,
     defaults: GenerationDefaults,
     format: OutputFormat,
     /// Special tokens that mark the parts of an output.
     marks: ShownTokens,
-    grammars: GrammarCompiler,
+    /// Made when somebody first asks for a form: a large vocabulary takes a while.
+    grammars: OnceLock<GrammarCompiler>,
 }
 
 impl TextModel {
@@ -95,8 +101,7 @@ impl TextModel {
         stop_token_ids.dedup();
 
         let mut variables = Map::new();
-        variables.insert("add_generation_prompt".to_owned(), true.into());
-        for name in ["bos_token", "eos_token", "unk_token", "pad_token"] {
+        for name in NAMED_TOKENS {
             variables.extend(named(name).map(|token| (name.to_owned(), token.into())));
         }
         let source = match read(TEMPLATE)? {
@@ -110,15 +115,21 @@ impl TextModel {
         let marks = format.marks();
         let marks = marks.iter().filter_map(|mark| tokenizer.token_to_id(mark));
         let marks = ShownTokens::These(marks.collect());
-        let compile = |(file, text)| ChatTemplate::new(text).map_err(|reason| fault(file, reason));
+        let compile = |(file, text)| {
+            let template = ChatTemplate::new(text).map_err(|reason| fault(file, reason))?;
+            let tools = ToolSupport::probe(&template, &tokenizer, &variables, eos_token.as_deref());
+            Ok((template, tools))
+        };
+        let template = source.map(compile).transpose()?;
         let tokenizer = Arc::new(tokenizer);
         Ok(Self {
             format,
             marks,
-            grammars: GrammarCompiler::new(Arc::clone(&tokenizer), &stop_token_ids),
+            grammars: OnceLock::new(),
             tokenizer,
-            template: source.map(compile).transpose()?,
+            template,
             variables,
+            tokenizer_config,
             stop_token_ids: stop_token_ids.into(),
             defaults: generation_defaults(&generation_config)?,
         })
@@ -155,8 +166,8 @@ impl TextModel {
     }
 
     fn renderer(&self) -> Result<Renderer<'_>, PromptError> {
-        let template = self.template.as_ref().ok_or(PromptError::NoTemplate)?;
-        Ok(Renderer { template, tokenizer: &self.tokenizer, variables: &self.variables })
+        let (template, tools) = self.template.as_ref().ok_or(PromptError::NoTemplate)?;
+        Ok(Renderer { template, tokenizer: &self.tokenizer, variables: &self.variables, tools })
     }
 
     /// Token ids of a text as it stands: control strings are read as control tokens. `add_special_tokens` adds what
@@ -182,7 +193,7 @@ impl TextModel {
 
     /// What compiles the forms that an output can be held to.
     pub fn grammars(&self) -> &GrammarCompiler {
-        &self.grammars
+        self.grammars.get_or_init(|| GrammarCompiler::new(Arc::clone(&self.tokenizer), &self.stop_token_ids))
     }
 
     /// The tokenizer, shared.
@@ -198,6 +209,35 @@ impl TextModel {
     /// Whether the model has a chat template.
     pub fn has_chat_template(&self) -> bool {
         self.template.is_some()
+    }
+
+    /// The chat template as it was written.
+    pub fn chat_template_source(&self) -> Option<&str> {
+        self.template.as_ref().map(|(template, _)| template.source())
+    }
+
+    /// The text of a token that the model's files name: `bos_token`, `eos_token`, `unk_token` or `pad_token`.
+    pub fn named_token(&self, name: &str) -> Option<&str> {
+        self.variables.get(name)?.as_str()
+    }
+
+    /// What the model's files say of its tokenizer: `tokenizer_config.json`, with the class, the chat template and
+    /// the named tokens wherever they come from.
+    pub fn tokenizer_info(&self) -> Map<String, Value> {
+        let mut info = self.tokenizer_config.clone();
+        for (name, token) in &self.variables {
+            info.insert(name.clone(), token.clone());
+        }
+        info.entry("tokenizer_class").or_insert_with(|| "PreTrainedTokenizerFast".into());
+        if let Some(source) = self.chat_template_source() {
+            info.insert("chat_template".to_owned(), source.into());
+        }
+        info
+    }
+
+    /// The longest text in tokens that `tokenizer_config.json` names; absent where it names none worth the name.
+    pub fn model_max_length(&self) -> Option<u64> {
+        self.tokenizer_config.get("model_max_length")?.as_u64()
     }
 
     /// Tokens that end an output, ascending: those of `generation_config.json` (or else of `config.json`) and the
@@ -269,8 +309,8 @@ fn generation_defaults(config: &Map<String, Value>) -> Result<GenerationDefaults
         top_p: number("top_p", "a number above 0, at most 1", |p| p > 0.0 && p <= 1.0)?,
         top_k: None,
         min_p: number("min_p", "a number from 0 to 1", |p| (0.0..=1.0).contains(&p))?,
-        repetition_penalty: number("repetition_penalty", "a number above 0, at most 100", |p| {
-            p > 0.0 && p <= 100.0
+        repetition_penalty: number("repetition_penalty", "a number above 0, at most 10", |p| {
+            p > 0.0 && p <= 10.0
         })?,
     };
     if let Some(value) = present("top_k") {

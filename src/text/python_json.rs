@@ -2,8 +2,11 @@
 //!
 //! MiniJinja's own filter escapes for HTML and leaves no space after separators; models were trained on Python's form.
 
+use std::io::{self, Write};
+
 use minijinja::value::{Kwargs, Value, ValueKind};
 use minijinja::{Error, ErrorKind, State};
+use serde::Serialize;
 
 /// Deepest nesting of lists and maps that is written.
 const MAX_DEPTH: usize = 128;
@@ -30,6 +33,31 @@ pub(super) fn tojson(state: &mut State, value: &Value, kwargs: Kwargs) -> Result
     kwargs.assert_all_used()?;
     writer.write(value, 0)?;
     Ok(Value::from(writer.out))
+}
+
+/// JSON of a value in the layout of Python's `json.dumps(x, ensure_ascii=False)`.
+pub(super) fn dumps(value: &serde_json::Value) -> String {
+    let mut out = Vec::new();
+    let written = value.serialize(&mut serde_json::Serializer::with_formatter(&mut out, Spaced));
+    written.expect("JSON in memory can be written");
+    String::from_utf8(out).expect("JSON is UTF-8")
+}
+
+/// A space after each separator.
+struct Spaced;
+
+impl serde_json::ser::Formatter for Spaced {
+    fn begin_array_value<W: ?Sized + Write>(&mut self, writer: &mut W, first: bool) -> io::Result<()> {
+        if first { Ok(()) } else { writer.write_all(b", ") }
+    }
+
+    fn begin_object_key<W: ?Sized + Write>(&mut self, writer: &mut W, first: bool) -> io::Result<()> {
+        if first { Ok(()) } else { writer.write_all(b", ") }
+    }
+
+    fn begin_object_value<W: ?Sized + Write>(&mut self, writer: &mut W) -> io::Result<()> {
+        writer.write_all(b": ")
+    }
 }
 
 fn invalid(reason: impl Into<String>) -> Error {
@@ -208,6 +236,12 @@ mod tests {
     fn the_layout_is_pythons() {
         let source = r#"{{ {"b": [1, 2.0, {}], "가": "<'&>", "n": none, "t": true}|tojson }}"#;
         assert_eq!(rendered(source), r#"{"b": [1, 2.0, {}], "가": "<'&>", "n": null, "t": true}"#);
+    }
+
+    #[test]
+    fn json_of_ours_has_the_same_layout() {
+        let text = r#"{"b": [1, 2.5, {}], "가": "<'&>\\n", "n": null, "t": true}"#;
+        assert_eq!(dumps(&serde_json::from_str(text).expect("JSON")), text);
     }
 
     #[test]

@@ -1,11 +1,13 @@
 //! Text to token ids and back: a model's `tokenizer.json`.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::ops::Range;
 use std::sync::OnceLock;
 
 use tokenizers::{DecoderWrapper, NormalizedString, Normalizer};
 
+use super::fragments::Fragments;
 use super::patterns::{PatternSet, SearchState};
 
 /// A token that the tokenizer knows beside the model's vocabulary.
@@ -38,6 +40,11 @@ pub struct Tokenizer {
     control: PatternSet,
     /// The texts of special tokens that are looked for after normalisation.
     control_after_normalizing: Option<PatternSet>,
+    /// The pieces of the texts of special tokens.
+    fragments: Fragments,
+    /// Every added token, special or not, by id: these stand as they are written.
+    added: HashMap<u32, String>,
+    max_token_id: u32,
 }
 
 impl fmt::Debug for Tokenizer {
@@ -78,7 +85,12 @@ impl Tokenizer {
             .map(|token| token.content.as_str())
             .collect();
         let looks_after = inner.get_normalizer().is_some() && !normalized.is_empty();
+        let added: HashMap<u32, String> =
+            added.iter().map(|(&id, token)| (id, token.content.clone())).collect();
         Ok(Self {
+            fragments: Fragments::new(special.iter().map(|token| token.text.as_str())),
+            max_token_id: inner.get_vocab(true).into_values().max().unwrap_or(0),
+            added,
             control: PatternSet::new(special.iter().map(|token| token.text.as_str())),
             control_after_normalizing: looks_after.then(|| PatternSet::new(normalized)),
             plain: OnceLock::new(),
@@ -106,32 +118,46 @@ impl Tokenizer {
         Ok(encoding.get_ids().to_vec())
     }
 
-    /// The whole text of these ids, special tokens left out; bytes that are not UTF-8 become U+FFFD.
+    /// The whole text of these ids, special tokens left out if `skip_special`; bytes that are not UTF-8 become U+FFFD.
     ///
     /// # Errors
     /// The tokenizer's own message.
-    pub fn decode(&self, ids: &[u32]) -> Result<String, String> {
-        self.inner.decode(ids, true).map_err(|error| error.to_string())
+    pub fn decode(&self, ids: &[u32], skip_special: bool) -> Result<String, String> {
+        self.inner.decode(ids, skip_special).map_err(|error| error.to_string())
     }
 
     /// Adds the bytes of one token to `bytes`: nothing for special tokens and ids that the vocabulary does not hold.
     pub fn decode_bytes(&self, id: u32, bytes: &mut Vec<u8>) {
-        let Some(token) = self.inner.id_to_token(id) else { return };
-        if self.inner.get_added_vocabulary().is_special_token(&token) {
-            return;
+        if !self.is_special(id) {
+            bytes.extend(self.token_bytes(id).unwrap_or_default());
         }
-        let start = bytes.len();
-        for character in token.chars() {
-            match byte_of(character) {
-                Some(byte) => bytes.push(byte),
-                None => {
-                    // An added token stands as it is written.
-                    bytes.truncate(start);
-                    bytes.extend_from_slice(token.as_bytes());
-                    return;
-                }
-            }
+    }
+
+    /// The bytes that a token stands for, special tokens and other added ones as they are written; `None` for an id
+    /// that the vocabulary does not hold.
+    pub fn token_bytes(&self, id: u32) -> Option<Vec<u8>> {
+        if let Some(text) = self.added.get(&id) {
+            return Some(text.clone().into_bytes());
         }
+        let token = self.inner.id_to_token(id)?;
+        let bytes: Option<Vec<u8>> = token.chars().map(byte_of).collect();
+        // A token with characters outside the alphabet stands as it is written.
+        Some(bytes.unwrap_or_else(|| token.into_bytes()))
+    }
+
+    /// The text of a token; bytes that are not UTF-8 become U+FFFD.
+    pub fn token_text(&self, id: u32) -> Option<String> {
+        self.token_bytes(id).map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+    }
+
+    /// Whether a token is a special one.
+    pub fn is_special(&self, id: u32) -> bool {
+        self.special.binary_search_by_key(&id, |token| token.id).is_ok()
+    }
+
+    /// The largest id that the vocabulary holds.
+    pub fn max_token_id(&self) -> u32 {
+        self.max_token_id
     }
 
     /// The id of a token, by its text as the vocabulary spells it.
@@ -149,16 +175,6 @@ impl Tokenizer {
         self.num_ids
     }
 
-    /// The exact bytes of a token, a part of a character maybe; of a special or added token, its text.
-    pub fn token_bytes(&self, id: u32) -> Option<Vec<u8>> {
-        let mut bytes = Vec::new();
-        self.decode_bytes(id, &mut bytes);
-        if !bytes.is_empty() {
-            return Some(bytes);
-        }
-        self.inner.id_to_token(id).map(String::into_bytes)
-    }
-
     /// Entries of the vocabulary, added tokens included.
     pub fn vocab_size(&self) -> usize {
         self.inner.get_vocab_size(true)
@@ -167,6 +183,11 @@ impl Tokenizer {
     /// Every special token, by id.
     pub fn special_tokens(&self) -> &[SpecialToken] {
         &self.special
+    }
+
+    /// The pieces of control strings.
+    pub(super) fn control_fragments(&self) -> &Fragments {
+        &self.fragments
     }
 
     /// The parts of a text that would be read as special tokens, merged where they touch or overlap, in order.
@@ -239,7 +260,7 @@ mod tests {
             assert!(control.contains(&token.id), "{}", token.text);
             let plain = tokenizer.encode(&text, SpecialText::Plain, false).expect("encodes");
             assert!(plain.iter().all(|&id| tokenizer.special_tokens().iter().all(|t| t.id != id)));
-            assert_eq!(tokenizer.decode(&plain).expect("decodes"), text);
+            assert_eq!(tokenizer.decode(&plain, true).expect("decodes"), text);
         }
     }
 
@@ -288,6 +309,41 @@ mod tests {
         assert_eq!(tokenizer.control_spans(disguised).as_slice(), std::slice::from_ref(&whole));
         assert!(!tokenizer.encode(disguised, SpecialText::Plain, false).expect("encodes").contains(&8));
         assert!(tokenizer.control_spans("안녕").is_empty());
+    }
+
+    #[test]
+    fn every_token_has_its_exact_bytes() {
+        let tokenizer = tokenizer_with(|json| {
+            let added = json["added_tokens"].as_array_mut().expect("a list");
+            added
+                .push(serde_json::json!({"id": 512, "content": "é Ġ", "single_word": false, "lstrip": false,
+                "rstrip": false, "normalized": false, "special": false}));
+        });
+        assert_eq!(tokenizer.token_bytes(8).as_deref(), Some("[|endofturn|]".as_bytes()));
+        assert_eq!(tokenizer.token_bytes(512).as_deref(), Some("é Ġ".as_bytes()));
+        assert_eq!(tokenizer.max_token_id(), 512);
+        for unknown in [513, u32::MAX] {
+            assert_eq!((tokenizer.token_bytes(unknown), tokenizer.token_text(unknown)), (None, None));
+        }
+        let mut single: Vec<u8> =
+            (0..512).filter_map(|id| tokenizer.token_bytes(id)).filter(|b| b.len() == 1).flatten().collect();
+        single.sort_unstable();
+        assert_eq!(single, (0..=255).collect::<Vec<u8>>());
+        let text = "안녕, world 👍";
+        let ids = tokenizer.encode(text, SpecialText::Control, false).expect("encodes");
+        let bytes: Vec<u8> = ids.iter().filter_map(|&id| tokenizer.token_bytes(id)).flatten().collect();
+        assert_eq!(bytes, text.as_bytes());
+        let broken =
+            (0..512).find(|&id| tokenizer.token_bytes(id).as_deref() == Some(&[0xff])).expect("is there");
+        assert_eq!(tokenizer.token_text(broken).as_deref(), Some("\u{fffd}"));
+    }
+
+    #[test]
+    fn special_tokens_are_left_out_of_a_decode_if_asked() {
+        let ids = fixture().encode("a[|user|]b", SpecialText::Control, false).expect("encodes");
+        assert_eq!(fixture().decode(&ids, true).expect("decodes"), "ab");
+        assert_eq!(fixture().decode(&ids, false).expect("decodes"), "a[|user|]b");
+        assert!(fixture().is_special(8) && !fixture().is_special(300));
     }
 
     #[test]

@@ -20,7 +20,7 @@ use crate::rig::{Act, CAPACITY, Rig, config, eventually, sequence};
 use crate::scenario::VOCAB_SIZE;
 
 /// All tokens of a stream and its last event.
-async fn read(stream: &mut TokenStream) -> (Vec<u32>, TokenEvent) {
+pub(crate) async fn read(stream: &mut TokenStream) -> (Vec<u32>, TokenEvent) {
     let mut tokens = Vec::new();
     while let Some(event) = stream.next().await {
         match event {

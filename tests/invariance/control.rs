@@ -5,7 +5,7 @@ use maru::model::Runner;
 use maru_kernels::Isa;
 
 use crate::models::{EXAONE35, Kernels, Setup};
-use crate::{needle, parameters, prefix, pressure, readout, speculation};
+use crate::{constraints, needle, parameters, prefix, pressure, readout, speculation};
 
 fn faulty(kernels: Kernels) -> Setup {
     Setup { kernels, ..Setup::new(EXAONE35) }
@@ -22,6 +22,7 @@ fn blind(setup: &Setup) -> Vec<&'static str> {
         ("pressure", pressure::check(runner, &requests, &expected, |_| {}).is_ok()),
         ("parameters", parameters::check(runner, vocab_size).is_ok()),
         ("speculation", speculation::check(runner, vocab_size).is_ok()),
+        ("constraints", constraints::check(runner, vocab_size).is_ok()),
         ("prefix", prefix::check(runner, vocab_size).is_ok()),
         ("readout", readout::check(runner, vocab_size).is_ok()),
     ];

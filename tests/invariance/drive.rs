@@ -6,16 +6,15 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use maru::engine::kv::HashKey;
 use maru::engine::{
     BatchBuilder, DraftCounts, FinishReason, NewSequence, Scheduler, SchedulerConfig, ScoredToken,
-    SequenceId, SpeculationConfig, StepLimits, StepPlan, StepResults, TokenEvent,
+    SequenceId, SpeculationConfig, StepLimits, StepPlan, StepSampler, TokenEvent,
 };
-use maru::model::{ForwardOutput, KvCapacity, Logits, Runner};
-use maru::sampling::{Row, SampleError, SampledToken, Sampler, TokenLogprobs};
+use maru::model::{KvCapacity, Logits, Runner};
+use maru::sampling::TokenLogprobs;
+
+use crate::rule::Rule;
 
 /// More steps than any run takes.
 const MAX_STEPS: usize = 100_000;
-
-type Sampled = Result<SampledToken, SampleError>;
-type Scored = Result<TokenLogprobs, SampleError>;
 
 /// How the scheduler is set.
 #[derive(Debug, Clone)]
@@ -84,12 +83,14 @@ pub(crate) fn blocks_held(runner: &dyn Runner, request: &NewSequence) -> u32 {
 pub(crate) struct Arrival {
     pub(crate) step: usize,
     pub(crate) sequence: NewSequence,
+    /// What its constraint is made of, if it has one.
+    pub(crate) rule: Option<Rule>,
     pub(crate) leaves: Option<usize>,
 }
 
 impl Arrival {
     pub(crate) fn first(sequence: NewSequence) -> Self {
-        Self { step: 0, sequence, leaves: None }
+        Self { step: 0, sequence, rule: None, leaves: None }
     }
 }
 
@@ -207,17 +208,16 @@ pub(crate) fn run_until(
         scheduler: settings.scheduler(runner),
         runner,
         builder: BatchBuilder::new(),
-        sampler: Sampler::new(),
+        sampler: StepSampler::new(),
         run: Run { courses: vec![Course::default(); arrivals.len()], tally: Tally::default() },
     };
     let mut num_arrived = 0;
     for step in 0..MAX_STEPS {
         while let Some(arrival) = arrivals.get(num_arrived).filter(|arrival| arrival.step <= step) {
             let id = SequenceId(num_arrived as u64);
-            drive
-                .scheduler
-                .add(id, arrival.sequence.without_constraint())
-                .expect("every sequence alone fits the pool");
+            let constraint = arrival.rule.map(Rule::start);
+            let sequence = NewSequence { constraint, ..arrival.sequence.without_constraint() };
+            drive.scheduler.add(id, sequence).expect("every sequence alone fits the pool");
             num_arrived += 1;
         }
         for (index, arrival) in arrivals[..num_arrived].iter().enumerate() {
@@ -242,7 +242,7 @@ struct Drive<'a> {
     scheduler: Scheduler,
     runner: &'a mut dyn Runner,
     builder: BatchBuilder,
-    sampler: Sampler,
+    sampler: StepSampler,
     run: Run,
 }
 
@@ -251,12 +251,16 @@ impl Drive<'_> {
         let plan = self.scheduler.schedule();
         assert!(plan.num_tokens() > 0, "every step advances somebody");
         let batch = self.builder.build(&plan, &self.scheduler);
-        let ForwardOutput { logits, hidden } = self.runner.forward(batch).expect("the batch is right");
-        assert_eq!((logits.num_rows(), hidden.num_rows()), (plan.num_logits(), plan.num_hidden()));
+        self.sampler.prepare(&plan, &mut self.scheduler);
+        let output = self.runner.forward(batch).expect("the batch is right");
+        assert_eq!(
+            (output.logits.num_rows(), output.hidden.num_rows()),
+            (plan.num_logits(), plan.num_hidden())
+        );
         self.note(&plan);
-        let (sampled, scores) = self.sample(&plan, &logits);
-        let mut rows = hashes(&plan, &logits);
-        let outcome = self.scheduler.commit(&plan, StepResults { sampled, scores, hidden });
+        let mut rows = hashes(&plan, &output.logits);
+        let results = self.sampler.read(&plan, &mut self.scheduler, output);
+        let outcome = self.scheduler.commit(&plan, results);
         self.run.tally.num_draft_tokens += outcome.num_draft_tokens;
         self.run.tally.num_accepted_tokens += outcome.num_accepted_tokens;
         for (SequenceId(id), event) in outcome.events {
@@ -280,7 +284,7 @@ impl Drive<'_> {
                     course.answer.logprobs.push(logprobs.as_deref().map(LogprobBits::from));
                 }
                 TokenEvent::Finished { reason, drafts } => {
-                    if let FinishReason::StopToken { .. } = reason {
+                    if matches!(reason, FinishReason::StopToken { .. }) {
                         course.answer.rows.push(take_row());
                     }
                     course.answer.ending = Some(reason);
@@ -289,23 +293,6 @@ impl Drive<'_> {
                 TokenEvent::Failed { error } => panic!("sequence {id} failed: {error}"),
             }
         }
-    }
-
-    /// One result per row that samples, and one per row that scores.
-    fn sample(&mut self, plan: &StepPlan, logits: &Logits) -> (Vec<Sampled>, Vec<Scored>) {
-        let (mut sampled, mut scores) = (Vec::new(), Vec::new());
-        let mut rows = (0..logits.num_rows()).map(|row| logits.row(row));
-        for part in &plan.scheduled {
-            let sequence = self.scheduler.scheduled(part);
-            for (position, row) in part.score_positions().zip(&mut rows) {
-                let num_top = sequence.prompt_scores().expect("the prompt is scored");
-                scores.push(self.sampler.score(row, sequence.token(position), num_top));
-            }
-            for (position, row) in part.sample_positions().zip(&mut rows) {
-                sampled.push(self.sampler.sample(&Row::new(row, sequence.sampling(), position as u64)));
-            }
-        }
-        (sampled, scores)
     }
 
     fn note(&mut self, plan: &StepPlan) {

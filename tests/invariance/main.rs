@@ -8,6 +8,7 @@
 //! | `needle` | one request, hundreds of times among random traffic |
 //! | `pressure` | 64 requests in a pool of a quarter of what they need |
 //! | `parameters` | every sampling parameter in one batch |
+//! | `constraints` | requests whose output is held to a form, under pressure and with guesses |
 //! | `speculation` | guesses on and off, and their counts |
 //! | `prefix` | prompts whose beginning is cached, and how much of it is |
 //! | `readout` | scores of prompts and pooled hidden states, among each other and in a scarce pool |
@@ -17,6 +18,9 @@
 //! `MARU_INVARIANCE_RUNS=<count>` makes the needle's runs more or fewer than 500. `MARU_INVARIANCE_FAULT=1` puts the
 //! batch-dependent kernel into every model: all tests but those of `control` must fail then.
 
+use maru::sampling;
+
+mod constraints;
 mod control;
 #[path = "../../src/engine/simulation/dice.rs"]
 mod dice;
@@ -27,5 +31,7 @@ mod parameters;
 mod prefix;
 mod pressure;
 mod readout;
+#[path = "../../src/engine/simulation/rule.rs"]
+mod rule;
 mod speculation;
 mod threaded;

@@ -152,7 +152,7 @@ fn one_run(runner: &mut dyn Runner, seed: u64, needle: &NewSequence, vocab_size:
             true => disguised(dice, needle),
             false => neighbour(dice, company, needle, vocab_size),
         };
-        arrivals.push(Arrival { step, sequence, leaves });
+        arrivals.push(Arrival { step, leaves, ..Arrival::first(sequence) });
     }
     let settings = settings(dice, company, runner, &arrivals);
     run_until(runner, &settings, &arrivals, Some(place)).courses.swap_remove(place)

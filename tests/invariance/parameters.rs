@@ -2,7 +2,7 @@
 
 use maru::engine::NewSequence;
 use maru::model::{KvDtypeChoice, Runner};
-use maru::sampling::SamplingParams;
+use maru::sampling::{Penalties, SamplingParams, TokenSet};
 
 use crate::dice::Dice;
 use crate::drive::{Arrival, Settings, alone, run};
@@ -42,6 +42,15 @@ fn requests(dice: &mut Dice, vocab_size: usize) -> Vec<NewSequence> {
     for logprobs in [None, Some(0), Some(1), Some(20)] {
         drawn(&|params| params.logprobs = logprobs);
     }
+    let near = (0..vocab_size as u32).step_by(3).collect::<Vec<_>>();
+    drawn(&|params| (params.temperature, params.min_p) = (1.5, 0.05));
+    drawn(&|params| params.penalties = Penalties { frequency: 0.7, presence: 0.3, repetition: 1.3 });
+    drawn(&|params| params.penalties = Penalties { frequency: -0.5, ..Penalties::default() });
+    drawn(&|params| params.penalties = Penalties { repetition: 0.8, ..Penalties::default() });
+    drawn(&|params| params.bias = [(3, 4.0), (7, -100.0), (vocab_size as u32 - 1, 2.5)].into());
+    drawn(&|params| params.allowed = Some(TokenSet::of(vocab_size, near.iter().copied()).into()));
+    drawn(&|params| params.bad_words = near.iter().map(|&id| vec![id]).collect());
+    drawn(&|params| params.min_tokens = 9);
     let request = |sampling| {
         let num_prompt = dice.between(1, 40);
         let prompt: Vec<u32> = (0..num_prompt).map(|_| dice.between(0, vocab_size - 1) as u32).collect();

@@ -78,8 +78,7 @@ pub(crate) fn check(runner: &mut dyn Runner, vocab_size: usize) -> Result<(), St
 fn talk(runner: &mut dyn Runner, settings: &Settings, requests: &Conversation) -> Result<(), String> {
     let arrive = |(index, (request, _)): (usize, &(NewSequence, usize))| Arrival {
         step: index * PATIENCE,
-        sequence: request.without_constraint(),
-        leaves: None,
+        ..Arrival::first(request.without_constraint())
     };
     let arrivals: Vec<_> = requests.iter().enumerate().map(arrive).collect();
     let courses = run(runner, settings, &arrivals).courses;

@@ -133,7 +133,7 @@ impl Scheduler {
         if !drafts.is_empty() {
             sequence.draft_counts.num_accepted += num_right as u32;
             sequence.draft_counts.num_rejected += (drafts.len() - num_right) as u32;
-            if let Some(lookup) = &mut sequence.lookup {
+            if let (Some(lookup), false) = (&mut sequence.lookup, sequence.drafts_are_forced) {
                 lookup.judge(drafts.len(), num_right);
             }
             outcome.num_drafts += 1;

@@ -227,6 +227,10 @@ impl Scheduler {
         self.vacant.push(slot);
     }
 
+    pub(super) fn at_mut(&mut self, slot: usize) -> &mut Sequence {
+        self.sequences[slot].as_mut().expect("the slot is taken")
+    }
+
     fn at(&self, slot: usize) -> &Sequence {
         self.sequences[slot].as_ref().expect("the slot is taken")
     }
@@ -261,6 +265,11 @@ impl Scheduler {
     /// The sequence of a part of the open step.
     pub fn scheduled(&self, part: &ScheduledSequence) -> &Sequence {
         self.at(part.slot)
+    }
+
+    /// The same for who chooses its tokens.
+    pub(super) fn scheduled_mut(&mut self, part: &ScheduledSequence) -> &mut Sequence {
+        self.at_mut(part.slot)
     }
 
     /// A sequence that waits or runs.

@@ -1,8 +1,9 @@
 //! What a sequence must give, worked out without engine, cache or batch.
 
+use super::rule::Rule;
 use crate::engine::{FakeRunner, FinishReason, NewSequence, Pooling, ScoredToken};
 use crate::model::KvGroup;
-use crate::sampling::{Row, Sampler};
+use crate::sampling::{Row, Sampler, TokenSet};
 
 /// The output of a sequence that nothing disturbs.
 #[derive(Debug, Clone, PartialEq)]
@@ -14,7 +15,13 @@ pub(super) struct Expected {
     pub(super) embedding: Option<Vec<f32>>,
 }
 
-pub(super) fn expect(sequence: &NewSequence, groups: &[KvGroup], vocab_size: usize) -> Expected {
+/// Alone, with a mask for every token.
+pub(super) fn expect(
+    sequence: &NewSequence,
+    rule: Option<Rule>,
+    groups: &[KvGroup],
+    vocab_size: usize,
+) -> Expected {
     if let Some(pooling) = sequence.pooling {
         let rows = FakeRunner::hidden_of_all_in(groups, &sequence.prompt);
         let embedding = Some(pooled(&rows, pooling));
@@ -24,16 +31,34 @@ pub(super) fn expect(sequence: &NewSequence, groups: &[KvGroup], vocab_size: usi
     let scores = scores(sequence, groups, vocab_size, &mut sampler);
     let mut known = sequence.prompt.to_vec();
     let mut tokens = Vec::new();
+    let mut constraint = rule.map(Rule::start);
+    let mut mask = TokenSet::new(vocab_size);
     loop {
         let logits = FakeRunner::logits_after_in(groups, &known, vocab_size);
-        let sampled = sampler.sample(&Row::new(&logits, &sequence.sampling, known.len() as u64));
-        let token_id = sampled.expect("valid logits").token_id;
+        let mask = constraint.as_mut().map(|constraint| {
+            constraint.mask(&mut mask).expect("a rule has a mask for every state");
+            &mask
+        });
+        let row = Row {
+            prompt: &sequence.prompt,
+            output: &tokens,
+            stop_token_ids: &sequence.stop_token_ids,
+            mask,
+            ..Row::new(&logits, &sequence.sampling, known.len() as u64)
+        };
+        let token_id = sampler.sample(&row).expect("valid logits").token_id;
         if sequence.stop_token_ids.contains(&token_id) {
             let reason = FinishReason::StopToken { token_id };
             return Expected { tokens, reason, scores, embedding: None };
         }
         tokens.push(token_id);
         known.push(token_id);
+        if let Some(constraint) = &mut constraint {
+            constraint.accept(token_id).expect("the mask has the token");
+            if constraint.is_complete() {
+                return Expected { tokens, reason: FinishReason::Complete, scores, embedding: None };
+            }
+        }
         if tokens.len() == sequence.max_new_tokens as usize {
             return Expected { tokens, reason: FinishReason::Length, scores, embedding: None };
         }

@@ -6,7 +6,7 @@ use super::Checked;
 use super::scenario::Fate;
 use super::world::World;
 use crate::engine::kv::BlockId;
-use crate::engine::{SequenceId, StepOutcome, StepPlan, TokenEvent};
+use crate::engine::{FinishReason, SequenceId, StepOutcome, StepPlan, TokenEvent};
 
 /// What a step's outcome must count.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -171,6 +171,7 @@ impl World {
                 ensure!(drafts == tracked.drafts, "{id:?} had {:?}, it says {drafts:?}", tracked.drafts);
                 self.close(id);
                 self.tally.finished += 1;
+                self.tally.completed += usize::from(reason == FinishReason::Complete);
             }
             TokenEvent::Failed { error } => {
                 let disturbed = tracked.disturbed.as_ref();

@@ -2,12 +2,13 @@
 
 use super::dice::Dice;
 use super::oracle;
+use super::rule::Rule;
 use crate::engine::kv::HashKey;
 use crate::engine::{
     MAX_SCORED_ROWS, NewSequence, Pooling, Priority, SchedulerConfig, SpeculationConfig, StepLimits, TenantId,
 };
 use crate::model::{KvCapacity, KvGroup};
-use crate::sampling::SamplingParams;
+use crate::sampling::{Penalties, SamplingParams, TokenSet};
 
 /// Everything that happens in one simulated run.
 #[derive(Debug, Clone)]
@@ -30,13 +31,15 @@ pub(super) struct Scenario {
 pub(super) struct Arrival {
     pub(super) step: usize,
     pub(super) sequence: NewSequence,
+    /// What its constraint is made of, if it has one.
+    pub(super) rule: Option<Rule>,
     pub(super) fate: Fate,
 }
 
 impl Clone for Arrival {
     fn clone(&self) -> Self {
-        let Self { step, sequence, fate } = self;
-        Self { step: *step, sequence: sequence.without_constraint(), fate: *fate }
+        let Self { step, sequence, rule, fate } = self;
+        Self { step: *step, sequence: sequence.without_constraint(), rule: *rule, fate: *fate }
     }
 }
 
@@ -64,6 +67,9 @@ impl Scenario {
         let mut engine = engine(dice);
         let vocab_size = *one_of(dice, &[2, 3, 5, 24]);
         let mut arrivals = Arrivals::new(dice, &engine, vocab_size).draw(dice);
+        // From dice of their own, so that they are as likely as they are and the rest is as it was.
+        let wishes = &mut Dice::new(!seed);
+        arrivals.iter_mut().for_each(|arrival| arrival.wish(wishes, &engine.groups, vocab_size));
         let faulty = dice.chance(25);
         let mut steps = |percent| {
             if faulty { (0..100).filter(|_| dice.chance(percent)).collect() } else { Vec::new() }
@@ -159,7 +165,7 @@ impl Arrivals {
             step += if self.bursty && dice.chance(80) { 0 } else { dice.between(0, 5) };
             let sequence = self.sequence(dice, &arrivals);
             let fate = fate(dice, &sequence);
-            arrivals.push(Arrival { step, sequence, fate });
+            arrivals.push(Arrival { step, sequence, rule: None, fate });
         }
         arrivals
     }
@@ -203,7 +209,7 @@ impl Arrivals {
             2 | 3 if !earlier.is_empty() => {
                 let turn = &one_of(dice, earlier).sequence;
                 let mut known = turn.prompt.to_vec();
-                known.extend(oracle::expect(turn, &self.groups, self.vocab_size).tokens);
+                known.extend(oracle::expect(turn, None, &self.groups, self.vocab_size).tokens);
                 known.truncate(dice.between(1, known.len()));
                 known
             }
@@ -222,6 +228,42 @@ impl Arrivals {
             prompt.push(dice.between(0, self.vocab_size - 1) as u32);
         }
         prompt
+    }
+}
+
+impl Arrival {
+    /// What it wants beyond a prompt and a temperature. Never so much that no token is left.
+    fn wish(&mut self, dice: &mut Dice, groups: &[KvGroup], vocab_size: usize) {
+        let new = &mut self.sequence;
+        match dice.between(0, 9) {
+            0..=2 => {
+                let num_tokens = dice.between(1, 20);
+                self.rule = Some(Rule { seed: dice.next(), vocab_size: vocab_size as u32, num_tokens });
+            }
+            3 => {
+                let penalty = |dice: &mut Dice| dice.between(0, 4) as f32 / 2.0 - 1.0;
+                let (frequency, presence) = (penalty(dice), penalty(dice));
+                new.sampling.penalties = Penalties { frequency, presence, repetition: 1.25 };
+                new.sampling.bias = [(dice.between(0, vocab_size - 1) as u32, penalty(dice))].into();
+                new.sampling.min_p = 0.1;
+            }
+            4 if vocab_size > 3 => {
+                new.sampling.min_tokens = dice.between(1, 6) as u32;
+                let pair = tokens(dice, 2, vocab_size);
+                new.sampling.bad_words = [pair].into();
+                let [one, another] = [(); 2].map(|()| dice.between(0, vocab_size - 1) as u32);
+                let all_but_one = (0..vocab_size as u32).filter(|&id| id != one || id == another);
+                new.sampling.allowed = Some(TokenSet::of(vocab_size, all_but_one).into());
+            }
+            _ => {}
+        }
+        if dice.chance(15) {
+            let mut prediction = oracle::expect(new, self.rule, groups, vocab_size).tokens;
+            if let Some(place) = prediction.len().checked_sub(1) {
+                prediction[dice.between(0, place)] = dice.between(0, vocab_size - 1) as u32;
+            }
+            new.prediction = prediction.into();
+        }
     }
 }
 

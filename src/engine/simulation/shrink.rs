@@ -13,7 +13,7 @@ const CUTS: [Cut; 9] = [
     |scenario, index| changed(scenario, |s| remove(&mut s.nan_steps, index)),
     |scenario, index| changed(scenario, |s| remove(&mut s.prefill_limits, index)),
     |scenario, index| changed(scenario, |s| simplify_engine(s, index)),
-    |scenario, index| changed(scenario, |s| simplify_arrival(s, index / 11, index % 11)),
+    |scenario, index| changed(scenario, |s| simplify_arrival(s, index / 13, index % 13)),
     |scenario, index| changed(scenario, |s| shorten(s, index, 2)),
     |scenario, index| changed(scenario, |s| shorten(s, index, 1)),
 ];
@@ -52,7 +52,9 @@ impl Scenario {
                 new.priority.0 == 0,
                 new.cache_salt.is_empty(),
                 new.stop_token_ids.is_empty(),
-                new.sampling.is_greedy(),
+                new.sampling == crate::sampling::SamplingParams::greedy(),
+                arrival.rule.is_none(),
+                new.prediction.is_empty(),
                 new.prompt_scores.is_none(),
                 new.pooling.is_none(),
             ];
@@ -125,6 +127,8 @@ fn simplify_arrival(scenario: &mut Scenario, index: usize, what: usize) -> Optio
             new.pooling = None;
             new.max_new_tokens = new.max_new_tokens.max(1);
         }
+        10 => arrival.rule = None,
+        11 => new.prediction = [].into(),
         _ => arrival.step /= 2,
     }
     Some(())

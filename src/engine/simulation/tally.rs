@@ -6,6 +6,8 @@ pub(super) struct Tally {
     pub(super) refused: usize,
     pub(super) turned_away: usize,
     pub(super) finished: usize,
+    /// Those of them whose constraint let nothing follow.
+    pub(super) completed: usize,
     pub(super) failed: usize,
     pub(super) aborted_queued: usize,
     pub(super) aborted_preempted: usize,
@@ -46,7 +48,7 @@ impl Tally {
         macro_rules! sum {
             ($($field:ident)+) => { $(self.$field += other.$field;)+ };
         }
-        sum!(refused turned_away finished failed aborted_queued aborted_preempted aborted_parked aborted_running);
+        sum!(refused turned_away finished completed failed aborted_queued aborted_preempted aborted_parked aborted_running);
         sum!(steps prompt_tokens cached_tokens part_copies shared_blocks parked_steps preemptions yields needless_yields overdue);
         sum!(drafts accepted_drafts dropped_places evictions scores embeddings interrupted_readouts);
         self.max_steps_per_work = self.max_steps_per_work.max(other.max_steps_per_work);
@@ -60,7 +62,7 @@ impl Tally {
             };
         }
         at_least! {
-            finished 50_000  failed 2_000  refused 1_000  turned_away 1_000
+            finished 50_000  completed 3_000  failed 2_000  refused 1_000  turned_away 1_000
             aborted_queued 500  aborted_preempted 200  aborted_parked 50  aborted_running 3_000
             cached_tokens 100_000  part_copies 10_000  shared_blocks 30_000  parked_steps 1_000
             preemptions 5_000  yields 2_000  overdue 300  evictions 100_000

@@ -7,6 +7,7 @@ use super::Checked;
 use super::contents::{Contents, Name};
 use super::ledger::Ledger;
 use super::oracle;
+use super::rule::Rule;
 use super::scenario::{Arrival, Fate, Scenario};
 use super::tally::Tally;
 use super::tamper::Tamper;
@@ -14,10 +15,10 @@ use super::tracked::Tracked;
 use crate::engine::sequence::Stage;
 use crate::engine::{
     AdmissionError, BatchBuilder, FakeRunner, Scheduler, SequenceError, SequenceId, StepOutcome, StepPlan,
-    StepResults,
+    StepSampler,
 };
-use crate::model::{ForwardBatch, ForwardOutput, Runner};
-use crate::sampling::{Row, SampleError, SampledToken, Sampler, TokenLogprobs};
+use crate::model::{ForwardBatch, ForwardOutput, Logits, Runner};
+use crate::sampling::SampleError;
 
 pub(super) struct World {
     pub(super) scenario: Scenario,
@@ -26,7 +27,7 @@ pub(super) struct World {
     pub(super) runner: FakeRunner,
     pub(super) contents: Contents,
     pub(super) ledger: Ledger,
-    sampler: Sampler,
+    sampler: StepSampler,
     pub(super) tamper: Option<Tamper>,
     pub(super) step: usize,
     /// The last to be given up while events were handed out.
@@ -83,7 +84,7 @@ impl World {
             runner: FakeRunner::with_groups(capacity, groups.clone(), scenario.vocab_size),
             contents: Contents::new(capacity, groups),
             ledger: Ledger::default(),
-            sampler: Sampler::new(),
+            sampler: StepSampler::new(),
             tamper,
             step: 0,
             given_up: None,
@@ -101,12 +102,13 @@ impl World {
     }
 
     fn arrive(&mut self, id: SequenceId, arrival: Arrival) -> Checked {
-        let Arrival { sequence, fate, .. } = arrival;
+        let Arrival { sequence, rule, fate, .. } = arrival;
         if self.scenario.drains_at.is_some_and(|step| self.step >= step) {
             self.tally.turned_away += 1;
             return Ok(());
         }
         let mut handed_over = sequence.without_constraint();
+        handed_over.constraint = rule.map(Rule::start);
         if self.has(Tamper::StopTokenIgnored) {
             handed_over.stop_token_ids = [].into();
         }
@@ -121,7 +123,7 @@ impl World {
             Ok(()) => {
                 ensure!(needed <= num_blocks, "{id:?} was taken though it can never fit");
                 let expected =
-                    oracle::expect(&sequence, &self.scenario.engine.groups, self.scenario.vocab_size);
+                    oracle::expect(&sequence, rule, &self.scenario.engine.groups, self.scenario.vocab_size);
                 self.ledger.enter(sequence.tenant);
                 self.open.insert(id, Tracked::new(sequence, expected, fate, self.step));
             }
@@ -232,6 +234,7 @@ impl World {
     }
 
     fn compute(&mut self, plan: &StepPlan, batch: &ForwardBatch) -> Result<StepOutcome, String> {
+        self.sampler.prepare(plan, &mut self.scheduler);
         let ForwardOutput { logits, hidden } =
             self.runner.forward(batch).map_err(|error| error.to_string())?;
         self.check_contents(plan, batch)?;
@@ -246,58 +249,80 @@ impl World {
             .filter(hit)
             .filter_map(|(_, row)| row.checked_rem(num_rows))
             .collect();
-        let row_of_logits = |row: usize| {
-            let mut logits = logits.row(row).to_vec();
-            if nan_rows.contains(&row) {
-                logits[row % self.scenario.vocab_size] = f32::NAN;
-            }
-            logits
+        let logits = with_nans(&logits, &nan_rows);
+        let output = ForwardOutput { logits, hidden };
+        let mut results = match self.has(Tamper::DrawDependsOnTheBatch) {
+            true => self.sampler.read(&moved(plan), &mut self.scheduler, output),
+            false => self.sampler.read(plan, &mut self.scheduler, output),
         };
-        let mut sampled: Vec<Result<SampledToken, SampleError>> = Vec::new();
-        let mut scores: Vec<Result<TokenLogprobs, SampleError>> = Vec::new();
+        let (mut first_row, mut first_sample) = (0, 0);
         for part in &plan.scheduled {
-            let sequence = self.scheduler.scheduled(part);
-            let first_row = sampled.len() + scores.len();
-            for position in part.score_positions() {
-                let logits = row_of_logits(sampled.len() + scores.len());
-                let num_top = sequence.prompt_scores().ok_or("scores that nobody wants")?;
-                scores.push(self.sampler.score(&logits, sequence.token(position), num_top));
-            }
-            let first_sample = sampled.len() + scores.len();
-            for mut position in part.sample_positions() {
-                let row = sampled.len() + scores.len();
-                if self.has(Tamper::DrawDependsOnTheBatch) {
-                    position += row;
-                }
-                let logits = row_of_logits(row);
-                let result = self.sampler.sample(&Row::new(&logits, sequence.sampling(), position as u64));
-                let is_invalid = nan_rows.contains(&row);
-                ensure!(result.is_err() == is_invalid, "{:?} got {result:?}", part.id);
-                let ignored = self.has(Tamper::NanIsIgnored);
-                let result = if ignored { Ok(result.unwrap_or(0.into())) } else { result };
-                sampled.push(result);
-            }
-            let drafts = sequence.drafts.clone();
+            let scored = first_row..first_row + part.num_scores;
+            let rows = scored.end..scored.end + part.num_samples;
+            let samples = first_sample..first_sample + part.num_samples;
+            (first_row, first_sample) = (rows.end, samples.end);
             let Some(tracked) = self.open.get_mut(&part.id) else { continue };
             tracked.num_read += part.num_scores + part.num_hidden;
-            let num_telling = if part.num_samples == 0 { 0 } else { tracked.num_telling(&drafts) };
-            if nan_rows.range(first_row..first_sample).next().is_some() {
+            let num_telling = match part.num_samples {
+                0 => 0,
+                _ => tracked.num_telling(&self.scheduler.scheduled(part).drafts),
+            };
+            let nan_row = rows.clone().take(num_telling).find(|row| nan_rows.contains(row));
+            for (row, sample) in rows.clone().zip(samples) {
+                let result = &results.sampled[sample];
+                let is_reached =
+                    row < rows.start + num_telling && nan_row.is_none_or(|nan_row| row <= nan_row);
+                let is_right = match result {
+                    Ok(_) => is_reached && nan_row != Some(row),
+                    Err(SampleError::Invalid) => nan_row == Some(row),
+                    Err(error) => *error == SampleError::NotReached && !is_reached,
+                };
+                ensure!(
+                    is_right || self.tamper.is_some(),
+                    "{:?} got {result:?} in row {row} of {rows:?}",
+                    part.id
+                );
+            }
+            if nan_rows.range(scored).next().is_some() {
                 tracked.disturbed = Some((SequenceError::InvalidLogits, tracked.tokens.len()));
-            } else if let Some(row) = (0..num_telling).find(|row| nan_rows.contains(&(first_sample + row))) {
-                tracked.disturbed = Some((SequenceError::InvalidLogits, tracked.tokens.len() + row));
+            } else if let Some(row) = nan_row {
+                let num_before = tracked.tokens.len() + row - rows.start;
+                tracked.disturbed = Some((SequenceError::InvalidLogits, num_before));
+            }
+            if let Some(row) = nan_row {
+                let num_before = tracked.tokens.len() + row - rows.start;
+                tracked.disturbed = Some((SequenceError::InvalidLogits, num_before));
             }
         }
+        if self.has(Tamper::NanIsIgnored) {
+            results.sampled.iter_mut().for_each(|result| *result = Ok(result.clone().unwrap_or(0.into())));
+        }
         if self.has(Tamper::RowsAreMixedUp) {
-            sampled.reverse();
+            results.sampled.reverse();
         }
         if self.has(Tamper::ScoresAreMixedUp) {
-            scores.reverse();
+            results.scores.reverse();
         }
         let counts = self.expected_counts(plan);
         let distrusted = self.blocks_of_the_disturbed(plan);
-        let outcome = self.scheduler.commit(plan, StepResults { sampled, scores, hidden });
+        let outcome = self.scheduler.commit(plan, results);
         distrusted.into_iter().for_each(|block| self.spoil(block, 0));
         counts.check(&outcome)?;
         Ok(outcome)
     }
+}
+
+/// The same logits, but for a NaN in each of these rows.
+fn with_nans(logits: &Logits, rows: &BTreeSet<usize>) -> Logits {
+    let vocab_size = logits.vocab_size();
+    let mut data: Vec<f32> = (0..logits.num_rows()).flat_map(|row| logits.row(row)).copied().collect();
+    rows.iter().for_each(|row| data[row * vocab_size + row % vocab_size] = f32::NAN);
+    Logits::new(data, vocab_size)
+}
+
+/// The same rows, but every part further on by its place in the batch.
+fn moved(plan: &StepPlan) -> StepPlan {
+    let mut scheduled = plan.scheduled.clone();
+    scheduled.iter_mut().enumerate().for_each(|(place, part)| part.start += place);
+    StepPlan { scheduled, ..StepPlan::default() }
 }

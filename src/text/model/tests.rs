@@ -3,8 +3,8 @@ use std::collections::HashMap;
 use serde_json::json;
 
 use super::*;
-use crate::text::ChatMessage;
 use crate::text::test_support::json_with;
+use crate::text::{ChatMessage, ToolCall, ToolDefinition};
 
 fn files(extra: &[(&str, &str)]) -> HashMap<String, Vec<u8>> {
     let mut files = HashMap::from([(TOKENIZER.to_owned(), json_with(|_| {}))]);
@@ -104,8 +104,17 @@ fn the_template_file_wins_over_the_one_in_the_config() {
 fn the_recommended_sampling_is_read() {
     let defaults = |text: &str| load(&[(GENERATION_CONFIG, text)]).expect("loads").defaults().clone();
     assert_eq!(
-        defaults(r#"{"temperature": 0.6, "top_p": 0.95, "top_k": 20, "do_sample": true}"#),
-        GenerationDefaults { temperature: Some(0.6), top_p: Some(0.95), top_k: Some(20) }
+        defaults(
+            r#"{"temperature": 0.6, "top_p": 0.95, "top_k": 20, "min_p": 0.05,
+            "repetition_penalty": 1.1, "do_sample": true}"#
+        ),
+        GenerationDefaults {
+            temperature: Some(0.6),
+            top_p: Some(0.95),
+            top_k: Some(20),
+            min_p: Some(0.05),
+            repetition_penalty: Some(1.1),
+        }
     );
     assert_eq!(defaults(r#"{"do_sample": false, "temperature": 0.6}"#).temperature, Some(0.0));
 }
@@ -123,6 +132,8 @@ fn a_faulty_file_is_named_with_its_key() {
         (GENERATION_CONFIG, r#"{"temperature": -0.5}"#, "temperature: -0.5"),
         (GENERATION_CONFIG, r#"{"top_p": 0}"#, "top_p: 0"),
         (GENERATION_CONFIG, r#"{"top_k": 1.5}"#, "top_k: 1.5"),
+        (GENERATION_CONFIG, r#"{"min_p": 2}"#, "min_p: 2"),
+        (GENERATION_CONFIG, r#"{"repetition_penalty": 0}"#, "repetition_penalty: 0"),
         (CONFIG, "nothing", "expected ident"),
     ];
     for (file, text, wanted) in cases {
@@ -138,4 +149,94 @@ fn a_missing_or_unreadable_tokenizer_is_named() {
     assert_eq!(missing.to_string(), "tokenizer.json: there is no such file");
     let broken = TextModel::load(&|_| Err(std::io::Error::other("the disk is gone")));
     assert_eq!(broken.expect_err("unreadable").to_string(), "tokenizer.json: the disk is gone");
+}
+
+fn chat_of(case: &Value) -> ChatPrompt {
+    let text = |value: &Value| value.as_str().map(str::to_owned);
+    let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
+    let call = |call: &Value| ToolCall {
+        id: text(&call["id"]).expect("an id"),
+        name: text(&call["function"]["name"]).expect("a name"),
+        arguments: text(&call["function"]["arguments"]).expect("JSON text"),
+    };
+    let message = |message: &Value| ChatMessage {
+        role: text(&message["role"]).expect("a role"),
+        content: text(&message["content"]).expect("a text"),
+        reasoning: text(&message["reasoning_content"]),
+        tool_calls: list(&message["tool_calls"]).iter().map(call).collect(),
+        tool_call_id: text(&message["tool_call_id"]),
+        // Templates that write a result's name get it by the id of the call.
+        name: None,
+    };
+    let tool = |tool: &Value| ToolDefinition {
+        name: text(&tool["name"]).expect("a name"),
+        description: text(&tool["description"]),
+        parameters: tool["parameters"].clone(),
+        strict: false,
+    };
+    ChatPrompt {
+        messages: list(&case["messages"]).iter().map(message).collect(),
+        tools: list(&case["tools"]).iter().map(tool).collect(),
+        template_kwargs: case["template_kwargs"].as_object().cloned().unwrap_or_default(),
+        add_generation_prompt: case["add_generation_prompt"].as_bool().unwrap_or(true),
+        continue_final_message: case["continue_final_message"].as_bool().unwrap_or(false),
+    }
+}
+
+#[test]
+fn conversations_come_out_as_pythons_jinja_renders_them() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/templates");
+    let read = |name: &str| std::fs::read_to_string(folder.join(name)).expect("the fixture is there");
+    let cases: Value = serde_json::from_str(&read("conversations.json")).expect("JSON");
+    let with_tags = json_with(|json| {
+        let tags = [
+            "<think>",
+            "</think>",
+            "<thought>",
+            "</thought>",
+            "<tool_call>",
+            "</tool_call>",
+            "<tool_result>",
+        ];
+        let added = json["added_tokens"].as_array_mut().expect("a list");
+        for (tag, id) in tags.iter().zip(512..) {
+            added.push(
+                json!({"id": id, "content": tag, "single_word": false, "lstrip": false, "rstrip": false,
+                "normalized": false, "special": true}),
+            );
+        }
+    });
+    let cases = cases.as_array().expect("a list");
+    assert!(cases.len() > 50);
+    let config = (TOKENIZER_CONFIG, r#"{"bos_token": "[BOS]", "eos_token": "[|endofturn|]"}"#);
+    for template in ["closed_turns", "tools", "reasoning_in_loop", "named_turns"] {
+        let mut files = files(&[config, (TEMPLATE, &read(&format!("{template}.jinja")))]);
+        for tokenizer in [json_with(|_| {}), with_tags.clone()] {
+            files.insert(TOKENIZER.to_owned(), tokenizer);
+            let model = TextModel::load(&|name| Ok(files.get(name).cloned())).expect("loads");
+            for case in cases.iter().filter(|case| case["template"] == template) {
+                let encoded = model.encode_chat(&chat_of(&case["chat"])).expect("encodes");
+                assert_eq!(encoded.text, case["expected"], "{template}: {}", case["name"]);
+                let decoded = model.tokenizer().decode(&encoded.token_ids, false).expect("decodes");
+                assert_eq!(decoded, encoded.text, "{template}: {}", case["name"]);
+            }
+        }
+    }
+}
+
+#[test]
+fn what_the_files_say_of_the_tokenizer_is_kept() {
+    let config = r#"{"tokenizer_class": "GPT2Tokenizer", "eos_token": {"content": "[EOS]", "lstrip": false},
+        "model_max_length": 2048, "added": [1]}"#;
+    let special = (SPECIAL_TOKENS, r#"{"bos_token": "[BOS]"}"#);
+    let model = load(&[(TOKENIZER_CONFIG, config), special, (TEMPLATE, "file")]).expect("loads");
+    let expected = json!({"tokenizer_class": "GPT2Tokenizer", "eos_token": "[EOS]", "model_max_length": 2048,
+        "added": [1], "bos_token": "[BOS]", "chat_template": "file"});
+    assert_eq!(Value::Object(model.tokenizer_info()), expected);
+    assert_eq!((model.named_token("eos_token"), model.named_token("pad_token")), (Some("[EOS]"), None));
+    assert_eq!(model.model_max_length(), Some(2048));
+    assert_eq!(model.chat_template_source(), Some("file"));
+    let bare = load(&[(TOKENIZER_CONFIG, r#"{"model_max_length": 1e30}"#)]).expect("loads");
+    assert_eq!(bare.tokenizer_info()["tokenizer_class"], "PreTrainedTokenizerFast");
+    assert_eq!((bare.model_max_length(), bare.chat_template_source()), (None, None));
 }
