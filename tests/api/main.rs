@@ -3,13 +3,16 @@
 mod access_log;
 mod auth;
 mod chat;
+mod dialect_limits;
 mod disconnect;
 mod errors;
 mod fake_engine;
 mod http2;
 mod limits;
+mod messages;
 mod params;
 mod resources;
+mod responses;
 mod scheduling;
 mod server;
 mod socket;
