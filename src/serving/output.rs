@@ -165,7 +165,7 @@ pub struct ChoiceOutput {
 }
 
 impl ChoiceOutput {
-    fn new(choice: u32) -> Self {
+    pub(super) fn new(choice: u32) -> Self {
         Self {
             choice,
             reasoning: String::new(),

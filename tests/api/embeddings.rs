@@ -18,8 +18,7 @@ async fn ask(harness: &Harness, changes: Value) -> Answer {
 async fn vectors_come_in_order_with_length_one() {
     let harness = scoring(&[""]);
     let answer = ask(&harness, json!({ "input": ["abc", "d"] })).await;
-    let vector =
-        |index: usize| json!({ "object": "embedding", "index": index, "embedding": [0.6, -0.8] });
+    let vector = |index: usize| json!({ "object": "embedding", "index": index, "embedding": [0.6, -0.8] });
     let expected = json!({
         "object": "list",
         "data": [vector(0), vector(1)],
