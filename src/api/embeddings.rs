@@ -26,7 +26,7 @@ use super::{cache_salt, limits, priority};
 use crate::serving::{EmbedRequest, Embedding, Pooling, PromptInput};
 
 const INPUT: PromptLimits =
-    PromptLimits { text: limits::INPUT, list: limits::INPUTS, tokens: limits::INPUT_TOKENS };
+    PromptLimits { text: limits::EMBEDDING_INPUT, list: limits::INPUTS, tokens: limits::INPUT_TOKENS };
 
 /// Inputs of one request that are in work at the same time: enough to fill a step, without filling the queue for
 /// preparation.

@@ -2,7 +2,7 @@
 //!
 //! Status and headers are held back until the first sequence is scheduled, or for `server.stream_hold_s`: what fails
 //! before is a plain HTTP status, which clients and balancers can retry. What fails later is an error event, and the
-//! end marker does not follow. Silence is filled with `: ping` comments; `id:` and `retry:` lines are never sent,
+//! end marker does not follow. Silence is filled with `: ping` comments, or as the wire format wants it; `id:` and `retry:` lines are never sent,
 //! because the official SDKs take them for empty events. The body owns the generation: when the client leaves, hyper
 //! drops the body, and with it goes the work.
 
@@ -54,6 +54,16 @@ pub(super) trait RenderEvents: Send + 'static {
     fn delta(&mut self, delta: OutputDelta, events: &mut String);
     /// Adds what follows when every choice is complete.
     fn end(&mut self, events: &mut String);
+    /// Adds what tells of a fault; nothing follows it.
+    fn fail(&mut self, error: &ApiError, events: &mut String) {
+        events.push_str("data: ");
+        events.push_str(&error.to_json());
+        events.push_str("\n\n");
+    }
+    /// What fills a silence.
+    fn ping(&self) -> &'static str {
+        PING
+    }
 }
 
 /// Adds `data: {...}` and the blank line that ends an event.
@@ -62,6 +72,14 @@ pub(super) fn push_event(events: &mut String, content: &impl Serialize) {
     // JSON as serde_json writes it has no line breaks.
     events.push_str(&serde_json::to_string(content).expect("chunks serialise"));
     events.push_str("\n\n");
+}
+
+/// Adds `event: name` and `data: {...}`, and the blank line that ends an event.
+pub(super) fn push_named_event(events: &mut String, name: &str, content: &impl Serialize) {
+    events.push_str("event: ");
+    events.push_str(name);
+    events.push('\n');
+    push_event(events, content);
 }
 
 /// How long the parts of a streamed answer may take.
@@ -171,9 +189,9 @@ impl<D: Deltas, R: RenderEvents> EventStream<D, R> {
             tokio::select! {
                 biased;
                 delta = self.generation.next() => self.take(delta, &mut events),
-                () = &mut self.deadline => self.fail(ApiError::timed_out(self.times.limit), &mut events),
-                () = &mut self.terminating => self.fail(ApiError::shutting_down(), &mut events),
-                () = &mut self.ping => events.push_str(PING),
+                () = &mut self.deadline => self.fail(&ApiError::timed_out(self.times.limit), &mut events),
+                () = &mut self.terminating => self.fail(&ApiError::shutting_down(), &mut events),
+                () = &mut self.ping => events.push_str(self.renderer.ping()),
             }
         }
         while !matches!(self.progress, Progress::Ended)
@@ -187,7 +205,7 @@ impl<D: Deltas, R: RenderEvents> EventStream<D, R> {
 
     fn take(&mut self, delta: Option<OutputDelta>, events: &mut String) {
         match delta {
-            Some(OutputDelta { kind: DeltaKind::Failed(error), .. }) => self.fail(error.into(), events),
+            Some(OutputDelta { kind: DeltaKind::Failed(error), .. }) => self.fail(&error.into(), events),
             Some(delta) => self.renderer.delta(delta, events),
             None => {
                 self.renderer.end(events);
@@ -196,10 +214,8 @@ impl<D: Deltas, R: RenderEvents> EventStream<D, R> {
         }
     }
 
-    fn fail(&mut self, error: ApiError, events: &mut String) {
-        events.push_str("data: ");
-        events.push_str(&error.to_json());
-        events.push_str("\n\n");
+    fn fail(&mut self, error: &ApiError, events: &mut String) {
+        self.renderer.fail(error, events);
         self.progress = Progress::Ended;
     }
 }

@@ -10,7 +10,7 @@ use crate::api::access_log::AccessRecord;
 use crate::api::config::seconds;
 use crate::api::error::ApiError;
 use crate::api::state::{AppState, Phase};
-use crate::serving::{GenerateRequest, Generation, GenerationOutput, GenerationSet};
+use crate::serving::{DeltaKind, GenerateRequest, Generation, GenerationOutput, GenerationSet, OutputDelta};
 
 /// Prompts of one request that are prepared at the same time, so that one request does not fill the queue for that.
 const AT_ONCE: usize = 8;
@@ -124,4 +124,38 @@ pub(in crate::api) async fn collect_all(
     let outputs = before_the_end(state, generations.collect(), deadline).await??;
     outputs.iter().for_each(|output| count(output, record));
     Ok(outputs)
+}
+
+/// Hands every delta to `take`, in place of [`collect`]. When the client leaves, hyper drops this future, and the
+/// generation with it.
+///
+/// # Errors
+/// The first fault of any choice, 504 when the time is over, 503 when the process ends.
+pub(in crate::api) async fn fold(
+    state: &AppState,
+    mut generation: Generation,
+    record: &AccessRecord,
+    deadline: Deadline,
+    mut take: impl FnMut(OutputDelta),
+) -> Result<(), ApiError> {
+    let folded = async {
+        loop {
+            let delta = tokio::select! {
+                biased;
+                delta = generation.next() => delta,
+                () = state.lifecycle.reached(Phase::Terminating) => return Err(ApiError::shutting_down()),
+            };
+            match delta {
+                None => return Ok(()),
+                Some(OutputDelta { kind: DeltaKind::Failed(error), .. }) => return Err(error.into()),
+                Some(delta) => {
+                    if let DeltaKind::Finished { usage, .. } = &delta.kind {
+                        record.add_output_tokens(usage.num_output_tokens.into());
+                    }
+                    take(delta);
+                }
+            }
+        }
+    };
+    deadline.bound(folded).await?
 }
