@@ -263,7 +263,7 @@ async fn what_cannot_be_done_is_refused_by_name() {
         (json!({ "suffix": "end" }), "unsupported_parameter", "suffix"),
         (json!({ "best_of": 1, "n": 2 }), "invalid_value", "best_of"),
         (json!({ "best_of": 2, "stream": true }), "invalid_value", "best_of"),
-        (json!({ "best_of": 100 }), "invalid_value", "best_of"),
+        (json!({ "best_of": 129 }), "invalid_value", "best_of"),
         (json!({ "logprobs": 21 }), "invalid_value", "logprobs"),
         (json!({ "logprobs": true }), "invalid_type", "logprobs"),
         (json!({ "max_tokens": -1 }), "invalid_value", "max_tokens"),
