@@ -1,6 +1,6 @@
 //! Texts and tokens continued as they stand.
 
-use maru::api::limits::{COMPLETIONS, Limit};
+use maru::api::limits::{Bound, COMPLETIONS, Limit};
 use maru::api::{Secret, ServerConfig};
 use serde_json::{Value, json};
 
@@ -307,6 +307,27 @@ async fn what_is_ignored_is_named_and_null_is_absent() {
         "{}",
         answer.text
     );
+}
+
+#[tokio::test]
+async fn every_number_has_its_bounds() {
+    let harness = Harness::new(Script::saying("x"));
+    let mut count = 0;
+    for limit in COMPLETIONS.iter().filter(|limit| !limit.path.contains(['[', '.'])) {
+        let outside = match limit.bound {
+            Bound::Number { min, max } => [json!(min - 0.001), json!(max + 0.001)],
+            // Beyond 64 bits only a float can go.
+            Bound::Integer { min, max } => [json!(min as f64 * 2.0 - 2.0), json!(max as f64 * 2.0 + 2.0)],
+            _ => continue,
+        };
+        count += 1;
+        for value in outside {
+            let error =
+                ask(&harness, json!({ (limit.path): value })).await.expect_error(400, "invalid_value");
+            assert_eq!(error["param"], limit.path, "{value}");
+        }
+    }
+    assert!(count > 15, "{count} rows");
 }
 
 #[tokio::test]

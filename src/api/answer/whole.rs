@@ -13,7 +13,7 @@ use crate::api::state::{AppState, Phase};
 use crate::serving::{DeltaKind, GenerateRequest, Generation, GenerationOutput, GenerationSet, OutputDelta};
 
 /// Prompts of one request that are prepared at the same time, so that one request does not fill the queue for that.
-pub(in crate::api) const AT_ONCE: usize = 8;
+const AT_ONCE: usize = 8;
 
 /// How long a request may take, and when that time is over.
 #[derive(Debug, Clone, Copy)]
