@@ -145,6 +145,15 @@ impl ReasoningRequest {
         Ok(())
     }
 
+    /// This, with `base` where this says nothing.
+    pub(in crate::api) fn over(mut self, base: Self) -> Self {
+        for (name, value) in base.template_kwargs {
+            self.template_kwargs.entry(name).or_insert(value);
+        }
+        self.options.max_tokens = self.options.max_tokens.or(base.options.max_tokens);
+        self
+    }
+
     fn set_variable(
         &mut self,
         name: String,
