@@ -313,9 +313,10 @@ impl From<GenerateError> for ApiError {
                 Self::invalid_value(&fault.param, message)
             }
             GenerateError::ContextLengthExceeded { num_prompt_tokens, max_model_len } => {
+                // Clients such as litellm know the error by how it begins.
                 let message = format!(
-                    "This model's context holds {max_model_len} tokens, and the messages take \
-                     {num_prompt_tokens} of them, which leaves no room for an answer. Shorten the messages."
+                    "This model's maximum context length is {max_model_len} tokens. However, the messages \
+                     take {num_prompt_tokens} tokens, which leaves no room for an answer. Shorten the messages."
                 );
                 Self::bad_request("context_length_exceeded", message).about("messages")
             }
