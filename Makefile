@@ -1,10 +1,10 @@
 # The commands of this tree. `make test` is all that a change must pass.
 
 .DEFAULT_GOAL := help
-.PHONY: help test ci run fmt lint unit sdk e2e nginx simulate needle disconnects overload deny docker compose
+.PHONY: help test ci run fmt lint unit sdk contract clients schemathesis lm-eval e2e nginx simulate needle disconnects overload deny docker compose
 
 help: ## these targets
-	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 test: ## every suite; installs what it needs
 	python3 tests/run.py
@@ -26,6 +26,18 @@ unit: ## the Rust tests
 
 sdk: ## the official Python and Node packages against the binary
 	python3 tests/run.py sdk-python sdk-node
+
+contract: ## every answer against the published types, and answers held to 300 JSON schemas
+	python3 tests/run.py contract
+
+clients: ## langchain, litellm, instructor and the Anthropic package against the binary
+	python3 tests/run.py clients
+
+schemathesis: ## 10,000 requests made from the server's own OpenAPI document
+	MARU_SCHEMATHESIS_CASES=10000 python3 tests/run.py schemathesis
+
+lm-eval: ## lm-evaluation-harness against the binary
+	python3 tests/run.py lm-eval
 
 e2e: ## the binary over a bare socket
 	python3 tests/run.py e2e

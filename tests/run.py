@@ -1,9 +1,11 @@
 #!/usr/bin/env python3
 """Runs every suite, or the ones named on the command line, and says at the end how many tests passed and failed.
 
-Needs Rust and Python 3.11 or newer; what the suites need beyond that they install for themselves: a virtual environment
-in `.venv`, Node packages in `tests/sdk/node`, and, as root on Debian, nginx. Where Node or nginx cannot be had, their
-suites are left out with a word about it, except under CI, where that is a failure.
+A suite that takes too long for every change runs only where it is named.
+
+Needs Rust and Python 3.11 or newer; what the suites need beyond that they install for themselves: virtual environments
+in `.venv` and `.venv-*`, Node packages in `tests/sdk/node`, and, as root on Debian, nginx. Where Node or nginx cannot be
+had, their suites are left out with a word about it, except under CI, where that is a failure.
 """
 
 import argparse
@@ -19,8 +21,6 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 TESTS = ROOT / "tests"
-VENV = ROOT / ".venv"
-PYTHON = VENV / "bin" / "python"
 NODE = TESTS / "sdk" / "node"
 IN_CI = bool(os.environ.get("CI"))
 
@@ -40,6 +40,8 @@ class Suite:
     needs: tuple[Callable[[], None], ...] = ()
     # Finds (passed, failed) counts; a suite without a pattern is one test: its exit code.
     count: Callable[[str], tuple[int, int]] | None = None
+    # Runs only where its name is given.
+    is_asked_for: bool = False
 
 
 def count_cargo(output: str) -> tuple[int, int]:
@@ -74,19 +76,35 @@ def is_newer(made: Path, source: Path) -> bool:
     return made.exists() and made.stat().st_mtime >= source.stat().st_mtime
 
 
-def python_packages() -> None:
-    requirements, stamp = TESTS / "requirements.txt", VENV / "installed"
-    if is_newer(stamp, requirements):
-        return
-    if sys.version_info < (3, 11):
-        raise Unavailable(f"it needs Python 3.11 or newer; this is {sys.version.split()[0]}")
-    try:
-        run(sys.executable, "-m", "venv", "--clear", str(VENV))
-    except subprocess.CalledProcessError:
-        debian_package("python3-venv")
-        run(sys.executable, "-m", "venv", "--clear", str(VENV))
-    run(str(PYTHON), "-m", "pip", "install", "--quiet", "--no-deps", "--requirement", str(requirements))
-    stamp.touch()
+def environment(name: str = "") -> Path:
+    """The virtual environment of that name, the common one without."""
+    return ROOT / (f".venv-{name}" if name else ".venv")
+
+
+def python(name: str = "") -> str:
+    return str(environment(name) / "bin" / "python")
+
+
+def python_packages(name: str = "") -> Callable[[], None]:
+    """A virtual environment with what its list of requirements names."""
+
+    def install() -> None:
+        requirements = TESTS / (f"requirements-{name}.txt" if name else "requirements.txt")
+        folder = environment(name)
+        stamp = folder / "installed"
+        if is_newer(stamp, requirements):
+            return
+        if sys.version_info < (3, 11):
+            raise Unavailable(f"it needs Python 3.11 or newer; this is {sys.version.split()[0]}")
+        try:
+            run(sys.executable, "-m", "venv", "--clear", str(folder))
+        except subprocess.CalledProcessError:
+            debian_package("python3-venv")
+            run(sys.executable, "-m", "venv", "--clear", str(folder))
+        run(python(name), "-m", "pip", "install", "--quiet", "--no-deps", "--requirement", str(requirements))
+        stamp.touch()
+
+    return install
 
 
 def node_packages() -> None:
@@ -108,7 +126,10 @@ def release_binary() -> None:
         run("cargo", "build", "--release", "--locked")
 
 
-PYTEST = [str(PYTHON), "-m", "pytest", "--quiet", "--color=no"]
+def pytest(*paths: str, name: str = "") -> list[str]:
+    return [python(name), "-m", "pytest", "--quiet", "--color=no", *paths]
+
+
 SUITES = [
     Suite("fmt", "formatting", ["cargo", "fmt", "--all", "--check"]),
     Suite(
@@ -125,9 +146,9 @@ SUITES = [
     Suite(
         "sdk-python",
         "the official Python package against the binary",
-        [*PYTEST, "sdk/python"],
+        pytest("sdk/python"),
         TESTS,
-        (python_packages, release_binary),
+        (python_packages(), release_binary),
         count_pytest,
     ),
     Suite(
@@ -139,19 +160,52 @@ SUITES = [
         count_node,
     ),
     Suite(
+        "contract",
+        "every answer and event against the published types; answers held to 300 JSON schemas",
+        pytest("contract"),
+        TESTS,
+        (python_packages(), release_binary),
+        count_pytest,
+    ),
+    Suite(
+        "clients",
+        "langchain, litellm, instructor and the Anthropic package against the binary",
+        pytest("clients", name="clients"),
+        TESTS,
+        (python_packages("clients"), release_binary),
+        count_pytest,
+    ),
+    Suite(
+        "schemathesis",
+        "requests made from the server's own OpenAPI document",
+        pytest("openapi", name="schemathesis"),
+        TESTS,
+        (python_packages("schemathesis"), release_binary),
+        count_pytest,
+    ),
+    Suite(
         "e2e",
         "the binary over a bare socket",
-        [*PYTEST, "e2e", "--ignore=e2e/test_nginx.py"],
+        pytest("e2e", "--ignore=e2e/test_nginx.py"),
         TESTS,
-        (python_packages, release_binary),
+        (python_packages(), release_binary),
         count_pytest,
+    ),
+    Suite(
+        "lm-eval",
+        "lm-evaluation-harness against the binary",
+        pytest("lm_eval", name="lm-eval"),
+        TESTS,
+        (python_packages("lm-eval"), release_binary),
+        count_pytest,
+        is_asked_for=True,
     ),
     Suite(
         "nginx",
         "two binaries behind the real nginx",
-        [*PYTEST, "e2e/test_nginx.py"],
+        pytest("e2e/test_nginx.py"),
         TESTS,
-        (nginx, python_packages, release_binary),
+        (nginx, python_packages(), release_binary),
         count_pytest,
     ),
 ]
@@ -184,7 +238,7 @@ def run_suite(suite: Suite) -> tuple[int, int]:
 
 
 def main() -> int:
-    listing = "\n".join(f"  {suite.name:<11} {suite.about}" for suite in SUITES)
+    listing = "\n".join(f"  {suite.name:<12} {suite.about}" for suite in SUITES)
     parser = argparse.ArgumentParser(
         description=__doc__,
         epilog=f"suites:\n{listing}\n\nMARU_BIN names the binary to test instead of the release build.",
@@ -194,7 +248,7 @@ def main() -> int:
     wanted = parser.parse_args().suites
     lines, total_passed, total_failed, began = [], 0, 0, time.monotonic()
     for suite in SUITES:
-        if wanted and suite.name not in wanted:
+        if suite.name not in wanted if wanted else suite.is_asked_for:
             continue
         print(f"\n=== {suite.name}: {suite.about}", flush=True)
         start = time.monotonic()
@@ -208,10 +262,10 @@ def main() -> int:
             passed, failed = 0, 1
             outcome = f"could not run: {error}"
         total_passed, total_failed = total_passed + passed, total_failed + failed
-        lines.append(f"{suite.name:<11} {time.monotonic() - start:6.0f} s  {outcome}")
+        lines.append(f"{suite.name:<12} {time.monotonic() - start:6.0f} s  {outcome}")
     print("\n=== all suites")
     print("\n".join(lines))
-    print(f"{'in all':<11} {time.monotonic() - began:6.0f} s")
+    print(f"{'in all':<12} {time.monotonic() - began:6.0f} s")
     print(f"{total_passed} passed, {total_failed} failed")
     return 1 if total_failed else 0
 

@@ -282,6 +282,29 @@ impl IntoResponse for ApiError {
     }
 }
 
+impl ApiError {
+    /// A prompt that stood in `field` of the request was not answered. The floor below knows `prompt` and `messages`.
+    pub(super) fn of_prompt(error: GenerateError, field: &str) -> Self {
+        match error {
+            GenerateError::Invalid(mut fault) => {
+                let rest = fault.param.strip_prefix("prompt");
+                if let Some(rest) = rest.filter(|rest| rest.is_empty() || rest.starts_with('[')) {
+                    fault.param = format!("{field}{rest}");
+                }
+                GenerateError::Invalid(fault).into()
+            }
+            GenerateError::ContextLengthExceeded { num_prompt_tokens, max_model_len } => {
+                let message = format!(
+                    "This model's context holds {max_model_len} tokens, and '{field}' takes {num_prompt_tokens} of \
+                     them, which leaves no room for an answer. Shorten it."
+                );
+                Self::bad_request("context_length_exceeded", message).about(field)
+            }
+            other => other.into(),
+        }
+    }
+}
+
 impl From<GenerateError> for ApiError {
     fn from(error: GenerateError) -> Self {
         match error {

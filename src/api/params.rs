@@ -130,6 +130,57 @@ pub(super) const CHAT_COMPLETIONS: &[Policy] = &[
     ignore("vllm_xargs", is_empty, "they are another server's"),
 ];
 
+/// Parameters of `POST /v1/completions` that are not honoured: OpenAI's, then vLLM's.
+pub(super) const COMPLETIONS: &[Policy] = &[
+    refuse("suffix", is_empty, "the model continues a text, it does not fill gaps"),
+    ignore("store", is_false, "completions are not stored"),
+    ignore("prompt_cache_retention", never, NO_CACHE_CONTROL),
+    ignore("prompt_cache_options", is_empty, NO_CACHE_CONTROL),
+    refuse("prompt_embeds", never, NO_TEXT_ONLY),
+    refuse("use_beam_search", is_false, "beam search is not implemented"),
+    ignore("length_penalty", is_one, "beam search is not implemented"),
+    ignore("spaces_between_special_tokens", is_bool, "tokens are shown as they are"),
+    refuse("structural_tag", never, "only tools have structural tags"),
+    ignore("guided_decoding_backend", any, NO_BACKENDS),
+    ignore("guided_whitespace_pattern", any, NO_BACKENDS),
+    ignore("request_id", never, "send it as the header 'x-request-id'"),
+    ignore("kv_transfer_params", is_empty, "prefill and decode happen in one place"),
+    ignore("vllm_xargs", is_empty, "they are another server's"),
+];
+
+/// Parameters of `POST /tokenize` that are not honoured where a text is given.
+pub(super) const TOKENIZE: &[Policy] = &[];
+
+/// Parameters of `POST /tokenize` that are not honoured where messages are given.
+pub(super) const TOKENIZE_CHAT: &[Policy] = &[
+    refuse("prompt", never, "a request has messages or a prompt"),
+    refuse("chat_template", never, NO_TEMPLATE_CONTROL),
+    ignore("mm_processor_kwargs", is_empty, NO_TEXT_ONLY),
+];
+
+/// Parameters of `POST /detokenize` that are not honoured.
+pub(super) const DETOKENIZE: &[Policy] = &[];
+
+/// Parameters of `POST /v1/embeddings` that are not honoured.
+pub(super) const EMBEDDINGS: &[Policy] = &[
+    refuse("dimensions", never, "the model's vectors have one length and no shorter ones inside"),
+    refuse("normalize", |value| value == &Value::Bool(true), "vectors have length 1"),
+    refuse("input_type", never, "the model makes no difference between questions and documents"),
+    refuse("messages", never, "texts and token ids are embedded; render a conversation first"),
+    ignore("request_id", never, "send it as the header 'x-request-id'"),
+];
+
+/// Parameters of `POST /generate` and `POST /generate_stream`, beside `parameters`, that are not honoured.
+pub(super) const TEXT_GENERATION: &[Policy] =
+    &[refuse("stream", is_false, "ask at '/generate_stream' for a stream")];
+
+/// Members of their `parameters` that are not honoured.
+pub(super) const TEXT_PARAMETERS: &[Policy] = &[
+    refuse("typical_p", is_one, "tokens are not chosen for how typical they are"),
+    refuse("watermark", is_false, "outputs bear no mark"),
+    refuse("adapter_id", never, "the model has no adapters"),
+];
+
 /// Members of `stream_options` that are not honoured.
 pub(super) const STREAM_OPTIONS: &[Policy] =
     &[ignore("include_obfuscation", is_false, "chunks are not padded")];

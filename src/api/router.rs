@@ -16,7 +16,10 @@ use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
 use super::error::ApiError;
 use super::responses::ResponseStore;
 use super::state::{AppState, Phase};
-use super::{access_log, auth, chat, health, messages, metrics, models, request_id, responses, version};
+use super::{
+    access_log, auth, chat, completions, embeddings, health, messages, metrics, models, request_id,
+    responses, text_generation, tokenize, version,
+};
 
 /// Every route of the server.
 pub fn router(state: Arc<AppState>) -> Router {
@@ -29,6 +32,15 @@ pub fn router(state: Arc<AppState>) -> Router {
         .route("/v1/responses/{id}/input_items", get(responses::input_items))
         .route("/v1/messages", post(messages::create))
         .route("/v1/messages/count_tokens", post(messages::count_tokens))
+        .route("/v1/completions", post(completions::create))
+        .route("/v1/chat/completions/render", post(chat::render))
+        .route("/v1/completions/render", post(completions::render))
+        .route("/v1/embeddings", post(embeddings::create))
+        .route("/generate", post(text_generation::generate))
+        .route("/generate_stream", post(text_generation::generate_stream))
+        .route("/tokenize", post(tokenize::tokenize))
+        .route("/detokenize", post(tokenize::detokenize))
+        .route("/tokenizer_info", get(tokenize::info))
         .route("/v1/models", get(models::list))
         .route("/v1/models/{*id}", get(models::retrieve))
         .route("/live", get(health::live))

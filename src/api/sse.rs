@@ -1,4 +1,4 @@
-//! Server-sent events: one generation as a stream of them, whatever the wire format of an endpoint.
+//! Server-sent events: one request's output as a stream of them, whatever the wire format of an endpoint.
 //!
 //! Status and headers are held back until the first sequence is scheduled, or for `server.stream_hold_s`: what fails
 //! before is a plain HTTP status, which clients and balancers can retry. What fails later is an error event, and the
@@ -21,12 +21,30 @@ use tokio::time::{Instant, Sleep};
 use super::config::{ServerConfig, seconds};
 use super::error::ApiError;
 use super::state::{Lifecycle, Phase};
-use crate::serving::{DeltaKind, Generation, OutputDelta};
+use crate::serving::{DeltaKind, Generation, GenerationSet, OutputDelta};
 
 /// A comment that keeps proxies from closing a silent stream.
 const PING: &str = ": ping\n\n";
 /// The end marker of OpenAI's streams.
 pub(super) const DONE: &str = "data: [DONE]\n\n";
+
+/// Where the deltas of a stream come from.
+pub(super) trait Deltas: Send + 'static {
+    /// The next delta; `None` at the end. A call that is dropped before it is ready loses nothing.
+    fn next(&mut self) -> impl Future<Output = Option<OutputDelta>> + Send;
+}
+
+impl Deltas for Generation {
+    fn next(&mut self) -> impl Future<Output = Option<OutputDelta>> + Send {
+        Self::next(self)
+    }
+}
+
+impl Deltas for GenerationSet {
+    fn next(&mut self) -> impl Future<Output = Option<OutputDelta>> + Send {
+        Self::next(self)
+    }
+}
 
 /// Renders the deltas of one generation as the events of one wire format.
 pub(super) trait RenderEvents: Send + 'static {
@@ -94,7 +112,7 @@ impl StreamTimes {
 /// # Errors
 /// What failed before the stream began.
 pub(super) async fn respond(
-    mut generation: Generation,
+    mut generation: impl Deltas,
     renderer: impl RenderEvents,
     times: StreamTimes,
     lifecycle: Lifecycle,
@@ -132,8 +150,8 @@ pub(super) async fn respond(
 }
 
 /// A generation on its way to a client.
-struct EventStream<R> {
-    generation: Generation,
+struct EventStream<D, R> {
+    generation: D,
     renderer: R,
     times: StreamTimes,
     progress: Progress,
@@ -151,7 +169,7 @@ enum Progress {
     Ended,
 }
 
-impl<R: RenderEvents> EventStream<R> {
+impl<D: Deltas, R: RenderEvents> EventStream<D, R> {
     /// The next bytes for the client, or `None` at the end. What is ready at the same time goes out together.
     async fn next_frame(&mut self) -> Option<Bytes> {
         let mut events = String::new();

@@ -82,11 +82,31 @@ fn fill_group(kv: &mut KvGroupBatch, group: usize, plan: &StepPlan, scheduler: &
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::{NewSequence, SchedulerConfig, SequenceId, StepLimits};
+    use crate::engine::{NewSequence, Pooling, SchedulerConfig, SequenceId, StepLimits};
     use crate::model::KvCapacity;
 
     fn sequence(prompt: &[u32]) -> NewSequence {
         NewSequence::greedy(prompt, 4)
+    }
+
+    #[test]
+    fn rows_are_asked_for_to_score_to_sample_and_to_pool() {
+        let limits = StepLimits { max_num_seqs: 3, max_num_batched_tokens: 20 };
+        let mut scheduler =
+            Scheduler::new(SchedulerConfig::new(limits, KvCapacity { num_blocks: 8, block_size: 2 }));
+        let scored = NewSequence { prompt_scores: Some(0), ..sequence(&[10, 11, 12]) };
+        let averaged = NewSequence { pooling: Some(Pooling::Mean), ..sequence(&[20, 21]) };
+        let last = NewSequence { pooling: Some(Pooling::Last), ..sequence(&[30, 31, 32]) };
+        for (id, new) in (0..).zip([scored, averaged, last]) {
+            scheduler.add(SequenceId(id), new).expect("it fits");
+        }
+        let plan = scheduler.schedule();
+        let mut builder = BatchBuilder::new();
+        let batch = builder.build(&plan, &scheduler);
+        // Two rows score a token, the third samples.
+        assert_eq!((&batch.sample_rows[..], &batch.hidden_rows[..]), (&[0, 1, 2][..], &[3, 4, 7][..]));
+        assert_eq!(plan.scheduled[0].score_positions(), 1..3);
+        assert_eq!(plan.scheduled[0].sample_positions(), 3..4);
     }
 
     #[test]

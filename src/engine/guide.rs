@@ -2,6 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use super::planted::{Bug, planted};
 use super::thread::message;
 use crate::sampling::{Constraint, ConstraintError, TokenSet};
 
@@ -63,7 +64,7 @@ impl Guide {
 
     /// Takes the token that came and says whether nothing may follow it.
     pub(super) fn accept(&mut self, token_id: u32) -> Result<bool, ConstraintError> {
-        self.has_mask = false;
+        self.has_mask &= planted(Bug::MaskIsStale);
         self.forced.clear();
         self.ask(|constraint| {
             constraint.accept(token_id)?;
@@ -96,5 +97,61 @@ impl Guide {
             let _ = catch_unwind(AssertUnwindSafe(|| drop(broken)));
         }
         answer
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::simulation::rule::Rule;
+
+    const VOCAB_SIZE: u32 = 50;
+
+    fn guide(seed: u64) -> Guide {
+        Guide::new(Rule { seed, vocab_size: VOCAB_SIZE, num_tokens: 100 }.start())
+    }
+
+    #[test]
+    fn a_token_is_allowed_if_the_mask_has_it() {
+        for seed in 0..20 {
+            let mut guide = guide(seed);
+            for _ in 0..20 {
+                let asked: Vec<bool> =
+                    (0..VOCAB_SIZE).map(|id| guide.allows(id).expect("no fault")).collect();
+                let mask = guide.mask(VOCAB_SIZE as usize).expect("no fault").clone();
+                assert_eq!(TokenSet::of(asked.len(), (0..VOCAB_SIZE).filter(|&id| asked[id as usize])), mask);
+                let last = mask.iter().last().expect("some token is always allowed");
+                assert_eq!(guide.accept(last), Ok(false));
+            }
+        }
+    }
+
+    #[test]
+    fn a_mask_fits_the_row_that_it_is_for() {
+        let mut guide = guide(1);
+        let narrow = guide.mask(20).expect("no fault").clone();
+        let wide = guide.mask(VOCAB_SIZE as usize).expect("no fault");
+        assert_eq!((narrow.vocab_size(), wide.vocab_size()), (20, 50));
+        assert!((0..20).all(|id| narrow.contains(id) == wide.contains(id)));
+    }
+
+    #[test]
+    fn the_first_fault_is_the_answer_from_then_on() {
+        let mut guide = guide(3);
+        let wrong = (0..VOCAB_SIZE).find(|&id| guide.allows(id) == Ok(false)).expect("not all are allowed");
+        let fault = guide.accept(wrong).expect_err("it is not allowed");
+        assert_eq!(guide.mask(10).map(|_| ()), Err(fault.clone()));
+        assert_eq!(guide.allows(0), Err(fault.clone()));
+        guide.look_ahead();
+        assert!(guide.forced().is_empty());
+        assert_eq!(guide.accept(0), Err(fault));
+    }
+
+    #[test]
+    fn what_was_lent_and_is_not_back_is_a_fault() {
+        let mut guide = guide(4);
+        let mut lent = guide.lend();
+        assert!(guide.mask(10).is_err() && guide.allows(0).is_err());
+        assert!(lent.mask(10).is_ok());
     }
 }

@@ -21,7 +21,7 @@ pub struct NewSequence {
     pub prompt: Arc<[u32]>,
     /// How tokens are chosen.
     pub sampling: SamplingParams,
-    /// Most tokens to generate, at least one; nothing is generated where there is pooling, and this counts as none.
+    /// Most tokens to generate, at least one unless the prompt is scored; where it is pooled this counts as none.
     pub max_new_tokens: u32,
     /// Tokens that end the sequence; they are not part of the output.
     pub stop_token_ids: Arc<[u32]>,
@@ -95,9 +95,14 @@ impl NewSequence {
         }
     }
 
+    /// Whether any token comes after the prompt.
+    pub fn generates(&self) -> bool {
+        self.pooling.is_none() && self.max_new_tokens > 0
+    }
+
     /// Most tokens, prompt and output together.
     pub fn max_tokens(&self) -> usize {
-        let max_new_tokens = if self.pooling.is_some() { 0 } else { self.max_new_tokens };
+        let max_new_tokens = if self.generates() { self.max_new_tokens } else { 0 };
         self.prompt.len() + max_new_tokens as usize
     }
 }

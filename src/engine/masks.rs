@@ -89,3 +89,35 @@ impl Worker {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::simulation::rule::Rule;
+    use crate::sampling::TokenSet;
+
+    fn guide(seed: u64) -> Guide {
+        Guide::new(Rule { seed, vocab_size: 40, num_tokens: 9 }.start())
+    }
+
+    #[test]
+    fn every_guide_comes_back_with_its_own_mask() {
+        let mut workers = MaskWorkers::default();
+        assert_eq!(workers.collect().count(), 0, "nothing was sent");
+        for round in 0..5_u64 {
+            for slot in 0..30 {
+                let guide = guide(round * 100 + slot as u64);
+                workers.send(Errand { slot, vocab_size: 40, guide }).expect("there is a thread");
+            }
+            let mut back: Vec<(usize, TokenSet)> = workers
+                .collect()
+                .map(|mut errand| (errand.slot, errand.guide.mask(40).expect("no fault").clone()))
+                .collect();
+            back.sort_by_key(|&(slot, _)| slot);
+            let expected: Vec<(usize, TokenSet)> = (0..30)
+                .map(|slot| (slot, guide(round * 100 + slot as u64).mask(40).expect("no fault").clone()))
+                .collect();
+            assert_eq!(back, expected);
+        }
+    }
+}

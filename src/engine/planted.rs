@@ -84,6 +84,14 @@ pub(super) enum Bug {
     ScoresAreUnlimited,
     /// Who loses its blocks forgets the hidden states that it has summed.
     SumsAreForgotten,
+    /// The mask of the token before is used again.
+    MaskIsStale,
+    /// A constraint is not told of guesses that were right.
+    GuideIsNotToldOfGuesses,
+    /// The best token is taken without asking the constraint.
+    BestIsNotAskedFor,
+    /// Penalties and bad words do not see guesses that were right.
+    GuessesAreNotHistory,
 }
 
 /// Whether this bug is planted.
@@ -126,7 +134,7 @@ mod in_tests {
 
     impl Bug {
         /// All of them.
-        pub(in crate::engine) const ALL: [Self; 40] = [
+        pub(in crate::engine) const ALL: [Self; 44] = [
             Self::ReleaseIsLost,
             Self::SharedIsReleasedTwice,
             Self::RetainIsMissing,
@@ -167,6 +175,10 @@ mod in_tests {
             Self::ScoredIsCached,
             Self::ScoresAreUnlimited,
             Self::SumsAreForgotten,
+            Self::MaskIsStale,
+            Self::GuideIsNotToldOfGuesses,
+            Self::BestIsNotAskedFor,
+            Self::GuessesAreNotHistory,
         ];
     }
 }

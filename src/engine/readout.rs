@@ -55,7 +55,7 @@ impl Readout {
         }
     }
 
-    /// Whether the sequence generates nothing.
+    /// Whether the hidden states of rows are wanted, and no logits.
     pub(super) fn is_pooled(&self) -> bool {
         matches!(self.kind, Kind::Pooled { .. })
     }

@@ -101,14 +101,13 @@ pub(super) type Rank = (bool, Priority, SequenceId);
 
 impl Sequence {
     pub(super) fn new(id: SequenceId, new: NewSequence, blocks: SequenceBlocks) -> Self {
-        let readout = Readout::new(&new);
+        let (readout, generates) = (Readout::new(&new), new.generates());
         Self {
             id,
             tokens: new.prompt.to_vec(),
             num_prompt: new.prompt.len(),
             sampling: new.sampling,
-            // Who pools samples nothing, but computes its last token.
-            max_new_tokens: if readout.is_pooled() { 1 } else { new.max_new_tokens as usize },
+            max_new_tokens: if generates { new.max_new_tokens as usize } else { 0 },
             stop_token_ids: new.stop_token_ids,
             tenant: new.tenant,
             priority: new.priority,
@@ -193,7 +192,12 @@ impl Sequence {
 
     /// Most tokens that it can ever compute: the last one that it generates is not fed back.
     pub fn max_computed(&self) -> usize {
-        self.num_prompt + self.max_new_tokens - 1
+        self.num_prompt + self.max_new_tokens.saturating_sub(1)
+    }
+
+    /// Whether any token comes after the prompt.
+    pub fn generates(&self) -> bool {
+        self.max_new_tokens > 0
     }
 
     /// Most tokens that it may take over from the prefix cache: the last is computed in any case, because what follows

@@ -15,7 +15,7 @@ pub struct ScheduledSequence {
     pub start: usize,
     /// Number of tokens, at least one; the last `num_samples - 1` of them are guesses.
     pub num_tokens: usize,
-    /// The last rows of the part, which give tokens: none while known tokens are left to compute, or if none is wanted.
+    /// The last rows of the part, which give tokens: none while known tokens are left to compute, or for who is pooled.
     pub num_samples: usize,
     /// The rows before these whose logits say how likely the tokens of the prompt were.
     pub num_scores: usize,

@@ -2,6 +2,7 @@
 
 use super::guide::Guide;
 use super::masks::{Errand, MaskWorkers};
+use super::planted::{Bug, planted};
 use super::step::ScheduledSequence;
 use super::{Scheduler, StepPlan, StepResults};
 use crate::model::{ForwardOutput, Logits};
@@ -82,31 +83,34 @@ impl StepSampler {
         }
         let end = sampled.len() + part.num_samples;
         let sequence = scheduler.scheduled_mut(part);
+        if !sequence.generates() {
+            // Its prompt is scored, and what would follow is nobody's concern.
+            sampled.resize_with(end, || Err(SampleError::NotReached));
+            return;
+        }
         let looks_ahead = sequence.lookup.is_some();
-        let (history, guide) = sequence.history_and_guide();
-        let mut guide = guide;
+        let (history, mut guide) = sequence.history_and_guide();
         for (index, position) in part.sample_positions().enumerate() {
             let row = Row {
                 prompt: history.prompt,
                 output: history.output,
-                guessed: &history.drafts[..index],
+                guessed: if planted(Bug::GuessesAreNotHistory) { &[] } else { &history.drafts[..index] },
                 stop_token_ids: history.stop_token_ids,
                 ..Row::new(logits.row(first_row + index), history.sampling, position as u64)
             };
-            let result = self.choose(&row, guide.as_deref_mut());
-            let goes_on = result
-                .as_ref()
-                .ok()
-                .filter(|token| !token.completes && !history.stop_token_ids.contains(&token.token_id));
-            let is_guessed = goes_on.is_some_and(|token| history.drafts.get(index) == Some(&token.token_id));
-            if let (Some(guide), Some(_), true) = (guide.as_deref_mut(), goes_on, looks_ahead && !is_guessed)
-            {
+            let is_held = index == 0 || !planted(Bug::GuideIsNotToldOfGuesses);
+            let result = self.choose(&row, guide.as_deref_mut().filter(|_| is_held));
+            let ends =
+                |token: &SampledToken| token.completes || history.stop_token_ids.contains(&token.token_id);
+            let known = result.as_ref().ok().filter(|token| !ends(token)).map(|token| token.token_id);
+            sampled.push(result);
+            if known.is_some() && history.drafts.get(index) == known.as_ref() {
+                continue;
+            }
+            if let (Some(_), Some(guide), true) = (known, guide, looks_ahead) {
                 guide.look_ahead();
             }
-            sampled.push(result);
-            if !is_guessed {
-                break;
-            }
+            break;
         }
         sampled.resize_with(end, || Err(SampleError::NotReached));
     }
@@ -128,7 +132,7 @@ impl StepSampler {
             // among equals, is the best of those that the mask leaves if it is one of them; and where nothing is left
             // without the mask, nothing is left with it.
             let best = self.sampler.sample(row)?;
-            if guide.allows(best.token_id)? {
+            if guide.allows(best.token_id)? || planted(Bug::BestIsNotAskedFor) {
                 return Ok(best);
             }
         }

@@ -44,19 +44,22 @@ impl Row<'_> {
 }
 
 impl Adjuster {
-    /// The logits of a row after bias, repetition, frequency and presence penalty and masks, in this order.
+    /// The logits of a row as they are after bias, repetition, frequency and presence penalty and masks in this order.
     pub(super) fn adjust(&mut self, row: &Row<'_>) -> &[f32] {
         let params = row.params;
-        self.logits.clear();
-        self.logits.extend_from_slice(row.logits);
+        // Neither bias nor penalty raises a masked logit, so a mask may come first: it costs nothing beside the copy.
+        match row.mask.or(params.allowed.as_deref()) {
+            Some(set) => self.copy_kept(row.logits, set),
+            None => {
+                self.logits.clear();
+                self.logits.extend_from_slice(row.logits);
+            }
+        }
         for &(token_id, bias) in params.bias.iter() {
             self.change(token_id, |logit| logit + bias);
         }
         if !params.penalties.is_none() {
             self.penalise(row);
-        }
-        if let Some(allowed) = &params.allowed {
-            self.keep(allowed);
         }
         for word in params.bad_words.iter() {
             if let Some((&last, before)) = word.split_last() {
@@ -72,8 +75,8 @@ impl Adjuster {
                 self.change(token_id, |_| MASKED);
             }
         }
-        if let Some(mask) = row.mask {
-            self.keep(mask);
+        if let (Some(_), Some(allowed)) = (row.mask, &params.allowed) {
+            self.keep(allowed);
         }
         &self.logits
     }
@@ -121,23 +124,35 @@ impl Adjuster {
         *count += times;
     }
 
-    /// Masks what a set does not have.
-    fn keep(&mut self, set: &TokenSet) {
+    /// Takes over a row, but for what a set does not have.
+    fn copy_kept(&mut self, row: &[f32], set: &TokenSet) {
+        self.logits.resize(row.len(), MASKED);
         let mut words = set.words().iter().copied().chain(std::iter::repeat(0));
-        let (chunks, rest) = self.logits.as_chunks_mut::<WORD_BITS>();
-        for (chunk, word) in chunks.iter_mut().zip(words.by_ref()) {
+        let (from, from_rest) = row.as_chunks::<WORD_BITS>();
+        let (to, to_rest) = self.logits.as_chunks_mut::<WORD_BITS>();
+        for ((to, from), word) in to.iter_mut().zip(from).zip(words.by_ref()) {
             match word {
-                u32::MAX => {}
-                0 => chunk.fill(MASKED),
+                u32::MAX => *to = *from,
+                0 => to.fill(MASKED),
                 // A comparison for each logit and no jump, so that a register holds several.
                 _ => (0..WORD_BITS).for_each(|bit| {
-                    chunk[bit] = if word & 1 << bit == 0 { MASKED } else { chunk[bit] };
+                    to[bit] = if word & 1 << bit == 0 { MASKED } else { from[bit] };
                 }),
             }
         }
         let word = words.next().unwrap_or(0);
-        for (bit, logit) in rest.iter_mut().enumerate() {
-            *logit = if word & 1 << bit == 0 { MASKED } else { *logit };
+        for (bit, (to, &from)) in to_rest.iter_mut().zip(from_rest).enumerate() {
+            *to = if word & 1 << bit == 0 { MASKED } else { from };
+        }
+    }
+
+    /// Masks what a set does not have.
+    fn keep(&mut self, set: &TokenSet) {
+        for (logits, index) in self.logits.chunks_mut(WORD_BITS).zip(0..) {
+            let word = set.words().get(index).copied().unwrap_or(0);
+            for (bit, logit) in logits.iter_mut().enumerate() {
+                *logit = if word & 1 << bit == 0 { MASKED } else { *logit };
+            }
         }
     }
 }

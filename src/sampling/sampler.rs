@@ -11,6 +11,8 @@ use super::{ConstraintError, SampledToken, SamplingParams, TokenLogprobs, TokenS
 
 /// How many candidates the search for the top-p cut ranks first; it tries four times as many if they do not do.
 const FIRST_RANKED: usize = 64;
+/// Logits that are tested together before they are looked at one by one.
+const BLOCK: usize = 64;
 /// Independent lanes of the maximum search, wide enough to fill a vector register.
 const LANES: usize = 16;
 
@@ -153,8 +155,7 @@ impl Sampler {
 
     fn choose(&mut self, logits: &[f32], max: f32, params: &SamplingParams, position: u64) -> u32 {
         if params.is_greedy() {
-            let first = logits.iter().position(|&logit| logit == max);
-            return first.expect("the maximum is one of the logits") as u32;
+            return first_at(logits, max) as u32;
         }
         let draw = rng::uniform(params.seed, params.choice_index, position);
         let softmax = Softmax { max, temperature: params.temperature };
@@ -226,14 +227,19 @@ impl Sampler {
         self.candidates.clear();
         let mut bar = f32::NEG_INFINITY;
         let room = 2 * k;
-        for candidate in candidates(logits) {
+        for (first, block) in (0_u32..).step_by(BLOCK).zip(logits.chunks(BLOCK)) {
             // An equal logit comes later and thus has the higher id: it ranks below what set the bar.
-            if self.candidates.len() >= k && candidate.logit <= bar {
+            if self.candidates.len() >= k && !any(block, |logit| logit > bar) {
                 continue;
             }
-            self.candidates.push(candidate);
-            if self.candidates.len() == room {
-                bar = self.cut_to(k);
+            for (token_id, &logit) in (first..).zip(block) {
+                if self.candidates.len() >= k && logit <= bar {
+                    continue;
+                }
+                self.candidates.push(Candidate { logit, token_id });
+                if self.candidates.len() == room {
+                    bar = self.cut_to(k);
+                }
             }
         }
         if self.candidates.len() > k {
@@ -281,8 +287,19 @@ impl Softmax {
     }
 }
 
-fn candidates(logits: &[f32]) -> impl Iterator<Item = Candidate> {
-    (0_u32..).zip(logits).map(|(token_id, &logit)| Candidate { logit, token_id })
+/// Whether any logit of a block fulfils a condition, without a jump for each, so that a register tests several.
+fn any(block: &[f32], condition: impl Fn(f32) -> bool) -> bool {
+    block.iter().fold(false, |any, &logit| any | condition(logit))
+}
+
+/// Where the first logit that equals `max` stands.
+fn first_at(logits: &[f32], max: f32) -> usize {
+    let is_max = |logit: f32| logit == max;
+    let block =
+        logits.chunks(BLOCK).position(|block| any(block, is_max)).expect("the maximum is one of the logits");
+    let start = block * BLOCK;
+    let place = logits[start..].iter().position(|&logit| is_max(logit));
+    start + place.expect("it is in this block")
 }
 
 /// The highest logit of a row that is fit to be sampled from.

@@ -22,7 +22,7 @@ impl Default for ServingConfig {
     fn default() -> Self {
         Self {
             max_prompt_bytes: 4 * 1024 * 1024,
-            max_choices: 8,
+            max_choices: 128,
             prepare_threads: 2,
             max_preparing: 256,
             prepare_timeout_ms: 30_000,

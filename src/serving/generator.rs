@@ -91,6 +91,11 @@ impl Generator {
         self.shared.engine.limits().max_model_len
     }
 
+    /// Most choices of one prompt.
+    pub fn max_choices(&self) -> u32 {
+        self.shared.config.max_choices
+    }
+
     /// Counts and heartbeat of the engine.
     pub fn pulse(&self) -> &EnginePulse {
         self.shared.engine.pulse()

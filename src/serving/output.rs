@@ -125,6 +125,24 @@ pub struct GenerationOutput {
     pub prompt: Option<Arc<[OutputToken]>>,
 }
 
+impl GenerationOutput {
+    /// Of `num_choices` choices that have not begun.
+    pub(super) fn new(num_choices: u32) -> Self {
+        Self { choices: (0..num_choices).map(ChoiceOutput::new).collect(), prompt: None }
+    }
+
+    /// Takes a delta of any choice.
+    pub(super) fn take(&mut self, delta: OutputDelta) -> Result<(), SequenceError> {
+        let OutputDelta { choice, kind, tokens } = delta;
+        if let DeltaKind::Started { prompt: Some(scored) } = &kind {
+            self.prompt = Some(Arc::clone(scored));
+        }
+        let output = &mut self.choices[choice as usize];
+        output.tokens.extend(tokens);
+        output.take(kind)
+    }
+}
+
 /// One whole choice.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ChoiceOutput {
@@ -147,7 +165,7 @@ pub struct ChoiceOutput {
 }
 
 impl ChoiceOutput {
-    pub(super) fn new(choice: u32) -> Self {
+    fn new(choice: u32) -> Self {
         Self {
             choice,
             reasoning: String::new(),
@@ -161,7 +179,7 @@ impl ChoiceOutput {
     }
 
     /// Takes a delta of this choice.
-    pub(super) fn take(&mut self, kind: DeltaKind) -> Result<(), SequenceError> {
+    fn take(&mut self, kind: DeltaKind) -> Result<(), SequenceError> {
         match kind {
             DeltaKind::Started { .. } | DeltaKind::Tokens => {}
             DeltaKind::Reasoning(piece) => self.reasoning.push_str(&piece),

@@ -5,7 +5,7 @@ mod conversation;
 mod detokenizer;
 mod format;
 mod fragments;
-pub mod grammar;
+mod grammar;
 mod graphemes;
 mod model;
 mod patterns;
@@ -21,7 +21,9 @@ mod tool_support;
 pub use conversation::{ChatMessage, ChatPrompt, EncodedChat, ToolCall, ToolDefinition};
 pub use detokenizer::{Detokenizer, ShownTokens};
 pub use format::{FormatEvent, FormatParser, LoopDetector, OutputFormat, ParserOptions, ToolChoice};
-pub use grammar::{CompiledGrammar, GrammarCompiler, GrammarError, Language};
+pub use grammar::{
+    CompiledGrammar, GrammarCompiler, GrammarError, Language, LanguageLock, MAX_GRAMMAR_BYTES, language_set,
+};
 pub use graphemes::GraphemeBuffer;
 pub use model::{GenerationDefaults, TEXT_FILES, TextError, TextModel};
 pub use prompt::PromptError;

@@ -7,6 +7,7 @@ use maru::sampling;
 mod dice;
 mod forms;
 mod oracle;
+mod readout;
 mod rig;
 #[path = "../../src/engine/simulation/rule.rs"]
 mod rule;

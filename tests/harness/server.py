@@ -129,6 +129,7 @@ class Maru:
             time.sleep(0.025)
         raise AssertionError(f"still in use after 400 looks: {dict(zip(names, seen))}")
 
-    def model(self) -> str:
+    def model(self, api_key: str = "unused") -> str:
         """The id of the model that it serves."""
-        return json.load(urllib.request.urlopen(self.url + "/v1/models", timeout=10))["data"][0]["id"]
+        request = urllib.request.Request(self.url + "/v1/models", headers={"authorization": f"Bearer {api_key}"})
+        return json.load(urllib.request.urlopen(request, timeout=10))["data"][0]["id"]

@@ -36,6 +36,18 @@ class Answer:
         assert last == "[DONE]", f"the stream ended with {last!r}"
         return [json.loads(chunk) for chunk in chunks]
 
+    def named_events(self) -> list[dict]:
+        """The data of each event of a stream whose events carry their type as their name too."""
+        events = []
+        for block in self.body.decode().split("\n\n"):
+            if not block or block.startswith(":"):
+                continue
+            first, second = block.split("\n")
+            assert first.startswith("event: ") and second.startswith("data: "), block
+            events.append(json.loads(second.removeprefix("data: ")))
+            assert events[-1]["type"] == first.removeprefix("event: "), block
+        return events
+
 
 def texts(chunks: list[dict]) -> dict[int, str]:
     """The text of each choice."""

@@ -47,11 +47,12 @@ impl Scheduler {
         for part in &plan.scheduled {
             let mut rows = sampled.by_ref().take(part.num_samples);
             let read = self.read_rows(part, scores.by_ref(), &mut hidden, &mut outcome);
-            if read.is_err() {
+            // Who only has its prompt scored has no use for what would follow.
+            if read.is_err() || !self.at(part.slot).generates() {
                 rows.by_ref().for_each(drop);
             }
             let ending = self.commit_part(part, read.err(), &mut rows, &mut outcome);
-            let ending = ending.or_else(|| self.finish_pooling(part, &mut outcome));
+            let ending = ending.or_else(|| self.end_without_output(part, &mut outcome));
             // What was guessed after a wrong guess is worth nothing.
             rows.for_each(drop);
             match ending {
@@ -170,9 +171,15 @@ impl Scheduler {
         Ok(())
     }
 
-    /// A sequence that pools ends when its prompt is computed.
-    fn finish_pooling(&mut self, part: &ScheduledSequence, outcome: &mut StepOutcome) -> Option<Ending> {
-        let values = self.at(part.slot).readout.embedding()?;
+    /// A sequence that generates nothing ends when its prompt is computed.
+    fn end_without_output(&self, part: &ScheduledSequence, outcome: &mut StepOutcome) -> Option<Ending> {
+        let sequence = self.at(part.slot);
+        if sequence.generates() || !part.completes {
+            return None;
+        }
+        let Some(values) = sequence.readout.embedding() else {
+            return Some(Ending::Finished(FinishReason::Length));
+        };
         outcome.events.push((part.id, TokenEvent::Embedding { values }));
         Some(Ending::Finished(FinishReason::Pooled))
     }

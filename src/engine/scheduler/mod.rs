@@ -133,7 +133,8 @@ impl Scheduler {
     /// # Errors
     /// [`AdmissionError`] if it has nothing to compute or can never fit the pool.
     pub fn add(&mut self, id: SequenceId, new: NewSequence) -> Result<(), AdmissionError> {
-        if new.prompt.is_empty() || (new.max_new_tokens == 0 && new.pooling.is_none()) {
+        let is_read = new.prompt_scores.is_some() || new.pooling.is_some();
+        if new.prompt.is_empty() || !(new.generates() || is_read) {
             return Err(AdmissionError::NothingToDo);
         }
         if new.prompt_scores.is_some() && new.pooling.is_some() {
@@ -147,7 +148,7 @@ impl Scheduler {
             let num_blocks = self.kv.pool().num_total();
             return Err(AdmissionError::NeverFits { needed, num_blocks });
         }
-        if self.speculation.max_draft_tokens > 0 && !sequence.readout.is_pooled() {
+        if self.speculation.max_draft_tokens > 0 && sequence.generates() {
             sequence.lookup = Some(PromptLookup::new(self.speculation).expecting(prediction));
         }
         debug_assert!(!self.slots.contains_key(&id), "{id:?} is in the engine already");

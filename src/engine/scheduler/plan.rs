@@ -132,7 +132,7 @@ impl Scheduler {
 
     /// Guesses for a running output, where that takes neither a token nor a block from others.
     fn guess(&mut self, slot: usize, max_tokens: usize, num_spare: &mut usize) -> usize {
-        if self.speculation.max_draft_tokens == 0 || max_tokens == 0 {
+        if self.speculation.max_draft_tokens == 0 || max_tokens == 0 || !self.at(slot).generates() {
             return 0;
         }
         let (size, num_groups) = (self.kv.block_size() as usize, self.kv.groups().len());

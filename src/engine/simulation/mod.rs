@@ -20,7 +20,7 @@ mod net;
 mod oracle;
 mod outcome_checks;
 mod plan_checks;
-mod rule;
+pub(in crate::engine) mod rule;
 mod scenario;
 mod seeds;
 mod shrink;

@@ -8,7 +8,7 @@ use super::tamper::Tamper;
 use crate::engine::planted::{Bug, plant};
 
 /// Seeds within which a bug must be seen.
-const NUM_SEEDS: u64 = 5_000;
+const NUM_SEEDS: u64 = 10_000;
 
 #[derive(Debug, Clone, Copy)]
 enum Plant {

@@ -29,6 +29,9 @@ pub(super) fn expect(
     }
     let mut sampler = Sampler::new();
     let scores = scores(sequence, groups, vocab_size, &mut sampler);
+    if !sequence.generates() {
+        return Expected { tokens: Vec::new(), reason: FinishReason::Length, scores, embedding: None };
+    }
     let mut known = sequence.prompt.to_vec();
     let mut tokens = Vec::new();
     let mut constraint = rule.map(Rule::start);

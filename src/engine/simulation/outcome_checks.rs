@@ -103,8 +103,8 @@ impl World {
         for part in plan.scheduled.iter().filter(|_| !failing) {
             let Some(tracked) = self.open.get(&part.id) else { continue };
             let is_computed = part.start + part.num_tokens >= tracked.sequence.prompt.len();
-            let is_over = tracked.sequence.pooling.is_some() && is_computed;
-            ensure!(!is_over, "{:?} has computed its prompt and no embedding", part.id);
+            let is_over = !tracked.sequence.generates() && is_computed;
+            ensure!(!is_over, "{:?} has computed its prompt and no end", part.id);
         }
         for (id, tracked) in &self.open {
             ensure!(tracked.disturbed.is_none(), "{id:?} outlived a fault");

@@ -283,7 +283,7 @@ fn draw_readout(dice: &mut Dice, sequence: &mut NewSequence) {
         4 => sequence.pooling = Some(Pooling::Mean),
         _ => {}
     }
-    if sequence.pooling.is_some() && dice.chance(50) {
+    if (sequence.pooling.is_some() || sequence.prompt_scores.is_some()) && dice.chance(30) {
         sequence.max_new_tokens = 0;
     }
 }

@@ -13,7 +13,7 @@ const CUTS: [Cut; 9] = [
     |scenario, index| changed(scenario, |s| remove(&mut s.nan_steps, index)),
     |scenario, index| changed(scenario, |s| remove(&mut s.prefill_limits, index)),
     |scenario, index| changed(scenario, |s| simplify_engine(s, index)),
-    |scenario, index| changed(scenario, |s| simplify_arrival(s, index / 13, index % 13)),
+    |scenario, index| changed(scenario, |s| simplify_arrival(s, index / 12, index % 12)),
     |scenario, index| changed(scenario, |s| shorten(s, index, 2)),
     |scenario, index| changed(scenario, |s| shorten(s, index, 1)),
 ];
@@ -121,14 +121,13 @@ fn simplify_arrival(scenario: &mut Scenario, index: usize, what: usize) -> Optio
         4 => new.stop_token_ids = [].into(),
         5 => new.sampling = crate::sampling::SamplingParams::greedy(),
         6 => new.max_new_tokens = (new.max_new_tokens / 2).max(1),
-        7 => new.max_new_tokens = (new.max_new_tokens - 1).max(1),
-        8 => new.prompt_scores = None,
-        9 => {
-            new.pooling = None;
+        7 => new.max_new_tokens = new.max_new_tokens.saturating_sub(1).max(1),
+        8 => {
+            (new.prompt_scores, new.pooling) = (None, None);
             new.max_new_tokens = new.max_new_tokens.max(1);
         }
-        10 => arrival.rule = None,
-        11 => new.prediction = [].into(),
+        9 => arrival.rule = None,
+        10 => new.prediction = [].into(),
         _ => arrival.step /= 2,
     }
     Some(())

@@ -115,8 +115,8 @@ impl World {
         if self.has(Tamper::OneTokenTooLong) {
             handed_over.max_new_tokens += 1;
         }
-        // The last generated token is not fed back; who pools has none.
-        let num_tokens = sequence.max_tokens() - usize::from(sequence.pooling.is_none());
+        // The last generated token is not fed back.
+        let num_tokens = sequence.max_tokens() - usize::from(sequence.generates());
         let needed = self.most_held(num_tokens);
         let num_blocks = self.scenario.engine.capacity.num_blocks as usize;
         match self.scheduler.add(id, handed_over) {

@@ -405,12 +405,18 @@ impl Unescape {
         if is_escape_prefix(&self.held) { String::new() } else { self.release() }
     }
 
-    /// Gives up what is held but for its last character, which may begin an escape of its own.
+    /// Gives up the escape that is held, and reads anew what cannot belong to it.
     fn release(&mut self) -> String {
-        let last = if self.held.ends_with('\\') && self.held.len() > 1 { "\\" } else { "" };
-        let mut text = std::mem::take(&mut self.held);
-        text.truncate(text.len() - last.len());
-        self.held.push_str(last);
+        let held = std::mem::take(&mut self.held);
+        let length = match is_first_half(&held) {
+            true => 6,
+            false if held.len() > 1 && held.ends_with('\\') => held.len() - 1,
+            false => held.len(),
+        };
+        let mut text = held[..length].to_owned();
+        for c in held[length..].chars() {
+            text += &self.push(c);
+        }
         text
     }
 
@@ -419,19 +425,21 @@ impl Unescape {
     }
 }
 
-/// Whether more characters may make an escape of this text: at most two `\u` escapes, of which the first is the first
+/// Whether more characters may make an escape of this text: one `\u` escape, or two of which the first is the first
 /// half of a surrogate pair.
 fn is_escape_prefix(held: &str) -> bool {
     let unit = |text: &str| {
         let digits = text.strip_prefix("\\u").filter(|digits| digits.len() <= 4);
         text == "\\" || digits.is_some_and(|digits| digits.bytes().all(|byte| byte.is_ascii_hexdigit()))
     };
-    match held.as_bytes() {
-        [_, _, b'd' | b'D', b'8'..=b'9' | b'a'..=b'b' | b'A'..=b'B', _, _, ..]
-            if held.is_char_boundary(6) =>
-        {
-            held.len() < 12 && unit(&held[..6]) && (held.len() == 6 || unit(&held[6..]))
-        }
-        _ => held.len() < 6 && unit(held),
+    match is_first_half(held) {
+        true => held.len() < 12 && (held.len() == 6 || unit(&held[6..])),
+        false => held.len() < 6 && unit(held),
     }
+}
+
+/// Whether this begins with the first half of a surrogate pair, as an escape.
+fn is_first_half(held: &str) -> bool {
+    let Some(unit) = held.get(..6).and_then(|unit| unit.strip_prefix("\\u")) else { return false };
+    u32::from_str_radix(unit, 16).is_ok_and(|unit| (0xd800..0xdc00).contains(&unit))
 }

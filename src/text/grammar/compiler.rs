@@ -2,11 +2,11 @@
 
 use std::fmt;
 use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::thread;
 
 use llguidance::api::{ParserLimits, TopLevelGrammar};
-use llguidance::toktrie::{InferenceCapabilities, TokEnv};
+use llguidance::toktrie::InferenceCapabilities;
 use llguidance::{ParserFactory, TokenParser};
 use serde_json::json;
 
@@ -14,20 +14,20 @@ use super::cache::GrammarCache;
 use super::language::LanguageTable;
 use super::state::GrammarState;
 use super::{GrammarError, Language, LanguageLock, lark, schema, vocabulary};
-use crate::sampling::{Constraint, GrammarSpec};
+use crate::sampling::{Constraint, GrammarSpec, TokenSet};
 use crate::text::Tokenizer;
 
 /// Most bytes of a grammar: of the schema written as JSON, of the regular expression, of all choices, of the Lark text.
 pub const MAX_GRAMMAR_BYTES: usize = 128 << 10;
 
 /// Most bytes of a regular expression, alone or as a `pattern`.
-pub(super) const MAX_REGEX_BYTES: usize = 8 << 10;
+pub(super) const MAX_REGEX_BYTES: usize = 4 << 10;
 
 /// Most strings to choose from.
 const MAX_CHOICES: usize = 4096;
 
 /// Stack of the thread that compiles: schemas nest up to a bound, and each level takes a few KiB.
-const COMPILER_STACK_BYTES: usize = 32 << 20;
+const COMPILER_STACK_BYTES: usize = 64 << 20;
 
 /// Most bytes that the automaton of a grammar may take when it is compiled.
 const MAX_COMPILED_BYTES: usize = 32 << 20;
@@ -35,9 +35,9 @@ const MAX_COMPILED_BYTES: usize = 32 << 20;
 /// Compiles grammars for one model.
 pub struct GrammarCompiler {
     factory: Arc<ParserFactory>,
-    cache: GrammarCache,
+    pub(super) cache: GrammarCache,
     tokenizer: Arc<Tokenizer>,
-    languages: [std::sync::OnceLock<Arc<LanguageTable>>; Language::ALL.len()],
+    languages: [OnceLock<Arc<LanguageTable>>; Language::ALL.len()],
 }
 
 impl fmt::Debug for GrammarCompiler {
@@ -107,7 +107,7 @@ impl GrammarCompiler {
         let spec = spec.clone();
         let compile = move || {
             std::panic::catch_unwind(AssertUnwindSafe(|| {
-                let grammar = prepare(&spec, factory.tok_env())?;
+                let grammar = prepare(&spec)?;
                 build(&factory, grammar)
             }))
         };
@@ -131,9 +131,17 @@ impl GrammarCompiler {
         language: Language,
         inner: Option<Box<dyn Constraint>>,
     ) -> Box<dyn Constraint> {
-        let table = self.languages[language as usize]
-            .get_or_init(|| Arc::new(LanguageTable::new(&self.tokenizer, language)));
-        Box::new(LanguageLock::new(Arc::clone(table), self.end_token_ids(), inner))
+        Box::new(LanguageLock::new(Arc::clone(self.table(language)), self.end_token_ids(), inner))
+    }
+
+    /// What [`language_set`](super::language_set) gives for this vocabulary, made when it is first wanted.
+    pub fn language_set(&self, language: Language) -> Arc<TokenSet> {
+        Arc::clone(self.table(language).somewhere())
+    }
+
+    fn table(&self, language: Language) -> &Arc<LanguageTable> {
+        self.languages[language as usize]
+            .get_or_init(|| Arc::new(LanguageTable::new(&self.tokenizer, language)))
     }
 
     fn end_token_ids(&self) -> Vec<u32> {
@@ -146,7 +154,7 @@ impl GrammarCompiler {
 fn limits() -> ParserLimits {
     ParserLimits {
         max_items_in_row: 2_000,
-        initial_lexer_fuel: 1_000_000,
+        initial_lexer_fuel: 500_000,
         step_lexer_fuel: 200_000,
         step_max_items: 50_000,
         max_lexer_states: 20_000,
@@ -198,18 +206,21 @@ fn cache_key(spec: &GrammarSpec) -> String {
 }
 
 /// Checks a grammar and writes it down for the compiler.
-fn prepare(spec: &GrammarSpec, env: &TokEnv) -> Result<TopLevelGrammar, GrammarError> {
+fn prepare(spec: &GrammarSpec) -> Result<TopLevelGrammar, GrammarError> {
     match spec {
         GrammarSpec::JsonSchema { schema } => Ok(TopLevelGrammar::from_json_schema(schema::checked(schema)?)),
         GrammarSpec::JsonObject => {
             Ok(TopLevelGrammar::from_json_schema(schema::checked(&json!({"type": "object"}))?))
+        }
+        GrammarSpec::Regex(regex) if schema::ends_in_escape(regex) => {
+            Err(GrammarError::invalid("a regular expression does not end in a backslash"))
         }
         GrammarSpec::Regex(regex) => Ok(TopLevelGrammar::from_regex(regex)),
         GrammarSpec::Choice(choices) => {
             let literals: Vec<String> = choices.iter().map(|choice| lark::literal(choice)).collect();
             Ok(TopLevelGrammar::from_lark(format!("start: {}", literals.join(" | "))))
         }
-        GrammarSpec::Lark(text) => Ok(TopLevelGrammar::from_lark(lark::checked(text, env)?)),
+        GrammarSpec::Lark(text) => Ok(TopLevelGrammar::from_lark(lark::checked(text)?)),
     }
 }
 
@@ -252,7 +263,10 @@ fn refused(message: &str) -> GrammarError {
     if reason.contains("min/maxProperties only supported") {
         return GrammarError::unsupported("minProperties", "$", reason);
     }
-    if BOUNDS.iter().any(|bound| reason.contains(bound)) {
+    if reason.contains("NoExtension") {
+        return GrammarError::invalid("nothing satisfies the grammar");
+    }
+    if !reason.contains("Token range") && BOUNDS.iter().any(|bound| reason.contains(bound)) {
         return GrammarError::TooLarge { reason };
     }
     GrammarError::Invalid { reason }

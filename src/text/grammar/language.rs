@@ -174,6 +174,8 @@ pub(super) struct LanguageTable {
     /// Tokens that begin inside a character.
     inside: Vec<u32>,
     special: Vec<u32>,
+    /// Tokens that may come somewhere.
+    somewhere: Arc<TokenSet>,
 }
 
 impl LanguageTable {
@@ -190,7 +192,19 @@ impl LanguageTable {
                 Some(_) => {}
             }
         }
-        Self { language, bytes, between, inside, special }
+        let mut somewhere = between.clone();
+        let beginnings = language.beginnings();
+        for &id in &inside {
+            let bytes = &bytes[id as usize];
+            if beginnings.iter().any(|&beginning| language.walk(beginning, bytes).is_some()) {
+                somewhere.insert(id);
+            }
+        }
+        Self { language, bytes, between, inside, special, somewhere: Arc::new(somewhere) }
+    }
+
+    pub(super) fn somewhere(&self) -> &Arc<TokenSet> {
+        &self.somewhere
     }
 
     fn bytes(&self, token_id: u32) -> &[u8] {
@@ -206,18 +220,10 @@ impl LanguageTable {
 }
 
 /// Tokens that a language lock lets through somewhere: whole characters of its scripts, fragments that such a
-/// character has, and special tokens. Exact for whole characters; see [`LanguageLock`] for fragments.
+/// character has, and special tokens. Exact for whole characters; see [`LanguageLock`] for fragments. Reads the whole
+/// vocabulary: [`GrammarCompiler::language_set`](super::GrammarCompiler::language_set) keeps what it finds.
 pub fn language_set(tokenizer: &Tokenizer, language: Language) -> TokenSet {
-    let table = LanguageTable::new(tokenizer, language);
-    let mut set = table.between.clone();
-    let beginnings = language.beginnings();
-    for &token_id in &table.inside {
-        let bytes = table.bytes(token_id);
-        if beginnings.iter().any(|&beginning| language.walk(beginning, bytes).is_some()) {
-            set.insert(token_id);
-        }
-    }
-    set
+    TokenSet::clone(LanguageTable::new(tokenizer, language).somewhere())
 }
 
 /// Holds an output to the characters of a language, and to another constraint beside it if there is one.
@@ -313,4 +319,9 @@ impl Constraint for LanguageLock {
         forced.truncate(num_held);
         forced
     }
+}
+
+#[cfg(test)]
+pub(super) fn ranges() -> [&'static [(u32, u32)]; 2] {
+    [&COMMON, &HANGUL]
 }

@@ -65,6 +65,18 @@ fn a_prompt_of_one_token_has_no_scores() {
 }
 
 #[test]
+fn a_scored_prompt_may_be_all_that_is_wanted() {
+    let mut scheduler = scheduler(1, 3);
+    add_sequence(&mut scheduler, 0, scored(10, 5, 0));
+    assert_eq!(read(&mut scheduler).1.events, []);
+    let (parts, outcome) = read(&mut scheduler);
+    assert_eq!((parts, scores(&outcome).len()), (vec![(0, 3, 2, 1)], 4));
+    assert_eq!(outcome.events[1..], [(SequenceId(0), TokenEvent::finished(FinishReason::Length))]);
+    assert_eq!((outcome.num_prompt_tokens, outcome.num_generated_tokens), (5, 0));
+    assert!(!scheduler.has_work());
+}
+
+#[test]
 fn no_more_rows_are_scored_in_a_step_than_may_and_others_go_on_beside_them() {
     let mut scheduler = Scheduler::new(SchedulerConfig { max_scored_rows: 3, ..config(4, 20) });
     add_sequence(&mut scheduler, 0, scored(0, 5, 1));

@@ -8,6 +8,7 @@
 //! Not held, as JSON Schema has no word for it: keys that match a pattern or are additional may come twice.
 
 mod disjoint;
+mod format;
 mod number;
 mod productive;
 mod reference;
@@ -26,7 +27,10 @@ use reference::References;
 const MAX_NESTING: usize = 96;
 
 /// Most schemas inside a schema.
-const MAX_SCHEMAS: usize = 4096;
+const MAX_SCHEMAS: usize = 2048;
+
+/// Most properties of one object: what they cost grows with their square.
+const MAX_PROPERTIES: usize = 512;
 
 /// Most constants in all `enum` lists of a schema, parts of constants counted.
 const MAX_CONSTANTS: usize = 4096;
@@ -36,11 +40,13 @@ const MAX_COUNT: u64 = 4096;
 
 /// Most ways in which branches of `anyOf`, `oneOf` and `enum` may meet where `allOf`, `$ref` or further keywords stand
 /// beside them.
-const MAX_COMBINATIONS: u64 = 512;
+const MAX_COMBINATIONS: u64 = 256;
 
-/// Values of `format` that are enforced, all of strings.
-const STRING_FORMATS: [&str; 10] =
-    ["date-time", "date", "time", "duration", "email", "hostname", "ipv4", "ipv6", "uuid", "uri"];
+/// Largest product of the different divisors of a schema in which schemas are merged, and divisors with them.
+const MAX_DIVISORS: f64 = 1e4;
+
+/// Values of `format` that the compiler enforces, all of strings.
+const STRING_FORMATS: [&str; 7] = ["duration", "email", "hostname", "ipv4", "ipv6", "uuid", "uri"];
 
 /// Whether a value is nested too deeply to be walked.
 pub(super) fn check_nesting(value: &Value) -> Result<(), GrammarError> {
@@ -70,6 +76,8 @@ pub(super) fn checked(schema: &Value) -> Result<Value, GrammarError> {
         visited: BTreeSet::new(),
         pointer: Vec::new(),
         wanted: Vec::new(),
+        divisors: BTreeSet::new(),
+        merges: false,
     };
     let mut written = match walk.schema(schema)? {
         Value::Object(map) => map,
@@ -81,6 +89,10 @@ pub(super) fn checked(schema: &Value) -> Result<Value, GrammarError> {
             let reason = format!("{reference:?} does not lead to a schema inside this one");
             return Err(GrammarError::unsupported("$ref", path, reason));
         }
+    }
+    if walk.merges && walk.divisors.iter().map(|&divisor| f64::from(divisor)).product::<f64>() > MAX_DIVISORS
+    {
+        return Err(GrammarError::too_large("the values of `multipleOf` have too large a common multiple"));
     }
     productive::check(schema, &walk.references)?;
     let options = JsonCompileOptions {
@@ -110,6 +122,10 @@ struct Walk<'a> {
     pointer: Vec<String>,
     /// Path, text and target of every `$ref`.
     wanted: Vec<(String, String, Vec<String>)>,
+    /// Every `multipleOf`, without its decimal point.
+    divisors: BTreeSet<u32>,
+    /// Whether some schemas are merged into one.
+    merges: bool,
 }
 
 impl Walk<'_> {
@@ -178,6 +194,13 @@ impl Walk<'_> {
                 Some(_) => return self.unsupported("oneOf", "`anyOf` stands beside it"),
             }
         }
+        if let Some(pattern) = map.get("format").and_then(Value::as_str).and_then(format::pattern) {
+            let parts = written.entry("allOf").or_insert_with(|| json!([]));
+            parts.as_array_mut().expect("it was checked").push(json!({"pattern": pattern}));
+        }
+        let joins = |keyword: &&str| written.contains_key(*keyword);
+        self.merges |= written.len() > 1 && ["allOf", "anyOf", "$ref", "patternProperties"].iter().any(joins)
+            || written.contains_key("allOf");
         self.check_properties(map)?;
         number::check_bounds(map).map_err(|reason| self.unsatisfiable(&reason))?;
         for (low, high) in
@@ -339,6 +362,13 @@ impl Walk<'_> {
 
     fn map_of_schemas(&mut self, keyword: &str, value: &Value) -> Result<Value, GrammarError> {
         let Value::Object(map) = value else { return self.invalid(keyword, "an object") };
+        if map.len() > MAX_PROPERTIES {
+            return Err(GrammarError::too_large(format!(
+                "{}: `{keyword}` has {} entries, more than {MAX_PROPERTIES}",
+                self.path,
+                map.len()
+            )));
+        }
         let mut written = Map::new();
         for (name, schema) in map {
             if keyword == "patternProperties" {
@@ -403,6 +433,9 @@ impl Walk<'_> {
                 pattern.len()
             )));
         }
+        if ends_in_escape(pattern) {
+            return self.invalid(keyword, "a regular expression that does not end in a backslash");
+        }
         match RegexBuilder::new().mk_regex_for_serach(&regex_to_lark(pattern, "dw")) {
             Ok(_) => Ok(()),
             Err(error) => {
@@ -424,13 +457,14 @@ impl Walk<'_> {
         };
         match format.as_str() {
             name if STRING_FORMATS.contains(&name) && !is_number => Ok(Some(value.clone())),
+            name if format::pattern(name).is_some() && !is_number => Ok(None),
             // Their range is that of every number that comes out.
             "double" if is_number => Ok(None),
             name => self.unsupported("format", format!("{name:?} would not be enforced")),
         }
     }
 
-    fn number(&self, keyword: &str, value: &Value) -> Result<Option<Value>, GrammarError> {
+    fn number(&mut self, keyword: &str, value: &Value) -> Result<Option<Value>, GrammarError> {
         let number = match value {
             Value::Bool(false) if keyword.starts_with("exclusive") => return Ok(None),
             Value::Bool(true) if keyword.starts_with("exclusive") => return Ok(Some(value.clone())),
@@ -442,7 +476,11 @@ impl Walk<'_> {
         }
         if keyword == "multipleOf" && !number::is_divisor(number) {
             return self
-                .unsupported(keyword, format!("{number} is not a positive number of at most 9 digits"));
+                .unsupported(keyword, format!("{number} is not a positive number of at most 4 digits"));
+        }
+        if keyword == "multipleOf" {
+            let digits: String = number.to_string().chars().filter(char::is_ascii_digit).collect();
+            self.divisors.extend(digits.parse::<u32>());
         }
         Ok(Some(value.clone()))
     }
@@ -494,6 +532,11 @@ impl Walk<'_> {
         }
         Ok(())
     }
+}
+
+/// Whether a backslash at the end of a regular expression escapes nothing; the compiler would leave it out.
+pub(super) fn ends_in_escape(regex: &str) -> bool {
+    regex.bytes().rev().take_while(|&byte| byte == b'\\').count() % 2 == 1
 }
 
 /// A count that was checked, or is none.

@@ -13,11 +13,11 @@ pub(super) fn is_exact(number: &Number) -> bool {
     }
 }
 
-/// Whether multiples of the number can be told from other numbers.
+/// Whether multiples of the number can be told from other numbers: that takes a state for each remainder.
 pub(super) fn is_divisor(number: &Number) -> bool {
     let text = number.to_string();
     let digits = text.bytes().filter(u8::is_ascii_digit).count();
-    number.as_f64().is_some_and(|value| value > 0.0) && digits <= 9 && !text.contains(['e', 'E'])
+    number.as_f64().is_some_and(|value| value > 0.0) && digits <= 4 && !text.contains(['e', 'E'])
 }
 
 /// Why no number satisfies the bounds of a schema of numbers, if that is so.

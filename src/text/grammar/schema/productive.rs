@@ -8,7 +8,7 @@ use super::reference::{References, pointer};
 use crate::text::grammar::GrammarError;
 
 /// Most different references in a schema.
-const MAX_REFERENCES: usize = 512;
+const MAX_REFERENCES: usize = 256;
 
 /// Refuses a schema whose every value would go on for ever.
 pub(super) fn check(schema: &Value, references: &References<'_>) -> Result<(), GrammarError> {

@@ -74,38 +74,50 @@ impl Model {
         bytes
     }
 
-    /// Draws uniformly from each mask; after `patience` tokens it takes what leads to an end.
+    /// Draws uniformly from each mask; after `patience` tokens it takes what leads to an end. On the way it holds the
+    /// answers of a state against one another.
     pub(super) fn walk(&self, grammar: &CompiledGrammar, chance: &mut Chance, patience: usize) -> Vec<u32> {
         let mut state = grammar.start();
         let mut token_ids = Vec::new();
         loop {
+            let mut forced = if chance.below(2) == 0 { state.forced() } else { Vec::new() };
+            let asked: Vec<(u32, bool)> = (0..8)
+                .map(|_| chance.below(self.vocab_size()) as u32)
+                .map(|token_id| (token_id, state.allows(token_id)))
+                .collect();
             let allowed = self.mask(state.as_mut());
-            for _ in 0..8 {
-                let token_id = chance.below(self.vocab_size()) as u32;
-                assert_eq!(state.allows(token_id), allowed.contains(token_id), "token {token_id}");
+            for (token_id, allows) in asked {
+                assert_eq!(allows, allowed.contains(token_id), "token {token_id}");
             }
             let ends = allowed.contains(END);
             assert_eq!(allowed.contains(OTHER_END), ends, "every end token may end");
             assert_eq!(state.is_complete(), ends && allowed.num_tokens() == 2);
             let hurry = token_ids.len() > patience;
-            let next = if ends && (hurry || chance.below(4) == 0) {
-                END
-            } else {
-                let candidates: Vec<u32> = allowed.iter().collect();
-                let closing = ["\"", "}", "]", "0", "\":", ","].iter().filter_map(|text| {
-                    candidates.iter().copied().find(|&id| self.bytes(&[id]) == text.as_bytes())
-                });
-                let closing = hurry.then_some(closing).into_iter().flatten().next();
-                closing
-                    .filter(|_| chance.below(16) > 0)
-                    .unwrap_or_else(|| candidates[chance.below(candidates.len())])
-            };
-            state.accept(next).expect("the mask allowed it");
-            if next == END {
+            if ends && (hurry || chance.below(4) == 0) {
+                state.accept(OTHER_END).expect("the mask allowed it");
                 assert!(state.is_complete());
                 return token_ids;
             }
-            token_ids.push(next);
+            if forced.is_empty() {
+                let candidates: Vec<u32> =
+                    allowed.iter().filter(|&id| id != END && id != OTHER_END).collect();
+                if candidates.is_empty() {
+                    state.accept(END).expect("nothing else is left");
+                    return token_ids;
+                }
+                let closing = ["\"", "}", "]", "0", "\":", ","].iter().filter_map(|text| {
+                    candidates.iter().copied().find(|&id| self.bytes(&[id]) == text.as_bytes())
+                });
+                let closing: Vec<u32> = hurry.then_some(closing).into_iter().flatten().collect();
+                let from = if closing.is_empty() || chance.below(16) == 0 { candidates } else { closing };
+                forced.push(from[chance.below(from.len())]);
+            }
+            for token_id in forced {
+                assert!(state.allows(token_id), "a forced token is allowed");
+                assert!(self.mask(state.as_mut()).contains(token_id), "a forced token is in the mask");
+                state.accept(token_id).expect("the mask allowed it");
+                token_ids.push(token_id);
+            }
             assert!(token_ids.len() < 4_000, "{:?}", String::from_utf8_lossy(&self.bytes(&token_ids)));
         }
     }

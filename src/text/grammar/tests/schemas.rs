@@ -122,6 +122,7 @@ fn random_walks_end_in_json_that_the_schema_accepts() {
         let mut num_parsed = 0;
         for round in 0..8 {
             let text = model.text(&model.walk(&grammar, &mut chance, 12 + 8 * round));
+            assert!(!text.replace("\\\\", "").contains("\\u"), "{text}");
             match serde_json::from_str::<Value>(&text) {
                 Ok(value) => {
                     num_parsed += 1;
@@ -134,5 +135,85 @@ fn random_walks_end_in_json_that_the_schema_accepts() {
             }
         }
         assert!(num_parsed >= 4, "{schema}");
+    }
+}
+
+#[test]
+fn bounds_of_numbers_are_held_to_the_last_digit() {
+    let ends = [-1e14, -1000.5, -10.0, -1.0, -0.001, 0.0, 0.25, 1.0, 9.99, 100.0, 123_456.0, 1e14];
+    let texts = [
+        "-9007199254740992",
+        "-100000000000001",
+        "-100000000000000",
+        "-1001",
+        "-1000.5",
+        "-1000",
+        "-10.001",
+        "-10",
+        "-2",
+        "-1",
+        "-0.5",
+        "-0.001",
+        "-0.0001",
+        "0",
+        "0.0",
+        "0.2",
+        "0.25",
+        "0.3",
+        "1",
+        "1.5",
+        "9.99",
+        "9.991",
+        "10",
+        "100",
+        "100.1",
+        "123456",
+        "123457",
+        "99999999999999",
+        "100000000000000",
+        "100000000000001",
+    ];
+    let model = small();
+    let mut num_in = 0;
+    for (index, &low) in ends.iter().enumerate() {
+        for &high in &ends[index + 1..] {
+            for kind in ["integer", "number"] {
+                let schema = json!({"type": kind, "minimum": low, "exclusiveMaximum": high});
+                let Ok(grammar) = model.schema(schema.clone()) else {
+                    assert!(kind == "integer" && f64::ceil(low) >= high, "{schema}");
+                    continue;
+                };
+                for text in texts {
+                    let value: f64 = text.parse().expect("a number");
+                    let is_in = value >= low && value < high && (kind == "number" || !text.contains('.'));
+                    let derives = model.derives(&grammar, text);
+                    assert!(is_in || !derives, "{schema}: {text}");
+                    // A number with a fraction may have to be written with as many digits as its bound.
+                    assert!(derives || !is_in || text.contains('.'), "{schema}: {text}");
+                    num_in += usize::from(is_in);
+                }
+            }
+        }
+    }
+    assert!(num_in > 500);
+}
+
+#[test]
+fn divisors_hold_for_every_number() {
+    let model = small();
+    for divisor in [1, 3, 7, 10, 64, 999, 4_321, 9_999] {
+        let grammar = model.schema(json!({"type": "integer", "multipleOf": divisor})).expect("compiles");
+        for value in [0, 1, 3, 7, -7, 21, 64, 100, 128, 999, -1998, 4_321, 8_642, 9_999, 99_999_990_000_i64] {
+            let held = model.derives(&grammar, &value.to_string());
+            assert_eq!(held, value % divisor == 0, "{value} of {divisor}");
+        }
+    }
+    for (divisor, good, bad) in
+        [("0.5", ["0.5", "12.0", "3"], "0.7"), ("0.01", ["0.01", "7.25", "3"], "0.001")]
+    {
+        let schema = serde_json::from_str(&format!("{{\"type\": \"number\", \"multipleOf\": {divisor}}}"));
+        let grammar = model.schema(schema.expect("JSON")).expect("compiles");
+        assert!(good.iter().all(|text| model.derives(&grammar, text)), "{divisor}");
+        assert!(!model.derives(&grammar, bad), "{divisor}");
     }
 }
