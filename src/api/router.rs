@@ -17,6 +17,22 @@ use super::error::ApiError;
 use super::state::{AppState, Phase};
 use super::{access_log, auth, chat, health, metrics, models, request_id, version};
 
+/// Routes whose requests can stand in a file: a JSON body goes in by POST, a whole answer comes out.
+pub const BATCH_ROUTES: &[&str] = &[
+    "/v1/chat/completions",
+    "/v1/completions",
+    "/v1/embeddings",
+    "/v1/responses",
+    "/v1/messages",
+    "/v1/chat/completions/render",
+    "/v1/completions/render",
+    "/v1/responses/input_tokens",
+    "/v1/messages/count_tokens",
+    "/generate",
+    "/tokenize",
+    "/detokenize",
+];
+
 /// Every route of the server.
 pub fn router(state: Arc<AppState>) -> Router {
     let routes = Router::new()
