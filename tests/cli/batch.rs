@@ -8,7 +8,7 @@ use std::process::{Command, Output, Stdio};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::program::{Running, maru, run, stderr, stdout};
+use super::program::{Running, maru, run, run_with, stderr, stdout};
 
 const CHAT: &str = "/v1/chat/completions";
 
@@ -310,4 +310,49 @@ fn paths_that_make_no_sense_are_refused() {
     let output = run(&["batch", &input, "--output", "x", "--resume", "--overwrite"], "");
     assert_eq!(output.status.code(), Some(2));
     assert_eq!(results(&batch.read("in.jsonl")).len(), 1, "the input is untouched");
+}
+
+/// Planned faults are part of debug builds alone.
+#[cfg(debug_assertions)]
+#[test]
+fn an_engine_that_dies_ends_the_run_and_fails_no_request() {
+    let batch = Batch::of(&questions(8));
+    let (input, output) = (batch.path("in.jsonl"), batch.path("out.jsonl"));
+    let arguments = ["batch", &input, "-o", &output, "--concurrency", "2"];
+    let died = run_with(&arguments, &[("MARU_FAILPOINTS", "forward=panic@9")]);
+    assert_eq!(died.status.code(), Some(1));
+    assert!(stderr(&died).contains("the engine has died"), "{}", stderr(&died));
+    let before = batch.answers();
+    assert!(!before.is_empty() && before.len() < 8 && !batch.has("out.errors.jsonl"), "{before:?}");
+    batch.run_well(&["--resume"]);
+    assert_eq!(batch.answers().len(), 8);
+}
+
+#[cfg(debug_assertions)]
+#[test]
+fn a_second_signal_ends_a_run_at_once() {
+    let batch = Batch::of(&questions(4));
+    let (input, output) = (batch.path("in.jsonl"), batch.path("out.jsonl"));
+    // A pass takes a minute: nothing is answered while the test runs.
+    let mut child = maru(&["batch", &input, "-o", &output])
+        .env("MARU_FAILPOINTS", "forward=slow:60000")
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the program starts");
+    let interrupt = |child: &std::process::Child| {
+        let status = Command::new("kill").args(["-s", "INT", &child.id().to_string()]).status();
+        assert!(status.expect("kill runs").success());
+    };
+    let mut said = BufReader::new(child.stderr.take().expect("piped")).lines();
+    let mut wait_for = |text: &str| {
+        let line = said.find(|line| line.as_ref().is_ok_and(|line| line.contains(text)));
+        assert!(line.is_some(), "{text} is not said");
+    };
+    wait_for("at the same time");
+    interrupt(&child);
+    wait_for("another signal ends it now");
+    interrupt(&child);
+    wait_for("--resume goes on");
+    assert_eq!(child.wait().expect("it ends").code(), Some(130));
+    assert!(batch.ids("out.jsonl").is_empty());
 }

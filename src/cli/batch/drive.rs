@@ -80,6 +80,7 @@ pub(super) async fn drive(
     meter: &mut Meter,
 ) -> anyhow::Result<Course> {
     let mut signals = Signals::new().context("signals")?;
+    meter.begin(concurrency);
     let mut found = read(args, max_line_bytes, done)?;
     let mut course = Course::default();
     let mut running = JoinSet::new();

@@ -63,26 +63,27 @@ impl Item {
                 let body = Bytes::from(Value::Object(body).to_string());
                 Ok(Self { custom_id, route, body, wants_stream })
             }
-            Err((code, message)) => Err(ItemFault { custom_id: Some(custom_id), code, message }),
+            Err(fault) => Err(ItemFault { custom_id: Some(custom_id), ..fault }),
         }
     }
 
     fn route_and_body(
         mut members: Map<String, Value>,
-    ) -> Result<(&'static str, Map<String, Value>), (&'static str, String)> {
+    ) -> Result<(&'static str, Map<String, Value>), ItemFault> {
+        let fault = |code, message| Err(ItemFault { custom_id: None, code, message });
         match members.get("method") {
             Some(Value::String(method)) if method == "POST" => {}
-            other => return Err(("invalid_method", format!("'method' must be \"POST\"{}", but_is(other)))),
+            other => return fault("invalid_method", format!("'method' must be \"POST\"{}", but_is(other))),
         }
         let url = members.get("url");
         let known = BATCH_ROUTES.iter().find(|route| url.and_then(Value::as_str) == Some(**route));
         let Some(route) = known else {
             let routes = BATCH_ROUTES.join(", ");
-            return Err(("invalid_url", format!("'url' must be one of {routes}{}", but_is(url))));
+            return fault("invalid_url", format!("'url' must be one of {routes}{}", but_is(url)));
         };
         match members.remove("body") {
             Some(Value::Object(body)) => Ok((route, body)),
-            other => Err(("invalid_body", format!("'body' must be an object{}", but_is(other.as_ref())))),
+            other => fault("invalid_body", format!("'body' must be an object{}", but_is(other.as_ref()))),
         }
     }
 }

@@ -41,6 +41,13 @@ impl Meter {
         Self { num_answered: 0, num_failed: 0, total, begun: now, told: now, metrics, bar, is_terminal }
     }
 
+    /// Says that requests are sent from now on.
+    pub(super) fn begin(&mut self, concurrency: usize) {
+        let requests = self.total.map_or_else(|| "requests".to_owned(), |total| format!("{total} requests"));
+        self.say(&format!("answering {requests}, up to {concurrency} at the same time"));
+        self.begun = Instant::now();
+    }
+
     /// Shows how far it is.
     pub(super) fn tick(&mut self) {
         let num_done = self.num_answered + self.num_failed;
