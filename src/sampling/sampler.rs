@@ -283,6 +283,10 @@ struct Softmax {
 
 impl Softmax {
     fn weight(self, logit: f32) -> f64 {
+        // A form may mask nearly all of a row: that is not worth an exponential each.
+        if logit == f32::NEG_INFINITY {
+            return 0.0;
+        }
         ((f64::from(logit) - f64::from(self.max)) / f64::from(self.temperature)).exp()
     }
 }
