@@ -21,7 +21,7 @@ use super::state::AppState;
 use crate::serving::TenantId;
 
 /// Routes for probes and for people who look whether the server is there.
-const PUBLIC_ROUTES: &[&str] = &["/live", "/ready", "/health", "/version"];
+const PUBLIC_ROUTES: &[&str] = &["/live", "/ready", "/health", "/version", "/openapi.json", "/docs"];
 /// Public too, unless `server.protect_metrics` is set.
 const METRICS_ROUTE: &str = "/metrics";
 /// Longest key in bytes.

@@ -18,6 +18,7 @@ mod health;
 pub mod limits;
 mod metrics;
 mod models;
+mod openapi;
 mod params;
 mod priority;
 mod request;

@@ -15,7 +15,7 @@ use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
 
 use super::error::ApiError;
 use super::state::{AppState, Phase};
-use super::{access_log, auth, chat, health, metrics, models, request_id, version};
+use super::{access_log, auth, chat, health, metrics, models, openapi, request_id, version};
 
 /// Every route of the server.
 pub fn router(state: Arc<AppState>) -> Router {
@@ -28,6 +28,8 @@ pub fn router(state: Arc<AppState>) -> Router {
         .route("/health", get(health::health))
         .route("/version", get(version::version))
         .route("/metrics", get(metrics::metrics))
+        .route("/openapi.json", get(openapi::openapi))
+        .route("/docs", get(openapi::docs))
         .fallback(unknown_route)
         .method_not_allowed_fallback(method_not_allowed);
     // The last layer is the outermost.

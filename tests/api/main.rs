@@ -8,6 +8,7 @@ mod errors;
 mod fake_engine;
 mod http2;
 mod limits;
+mod openapi;
 mod params;
 mod resources;
 mod scheduling;

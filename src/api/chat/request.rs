@@ -5,6 +5,7 @@ use serde_json::{Map, Value};
 use crate::api::auth::Caller;
 use crate::api::error::ApiError;
 use crate::api::fields::Fields;
+use crate::api::openapi::groups;
 use crate::api::params::{self, Judge, Warning};
 use crate::api::request::reasoning::ReasoningRequest;
 use crate::api::request::stream::StreamOptions;
@@ -58,7 +59,7 @@ impl ChatRequest {
         state: &AppState,
     ) -> Result<Self, ApiError> {
         let config = &state.config;
-        let mut fields = request::fields(members)?;
+        let mut fields = request::fields(members, groups::CHAT_COMPLETIONS)?;
         let mut judge = Judge::new(config.strict_params);
 
         let model = request::model(&mut fields)?;

@@ -12,18 +12,19 @@ use serde_json::{Map, Value};
 use super::error::ApiError;
 use super::fields::Fields;
 use super::limits;
+use super::openapi::groups::Groups;
 
-/// The members of a request, no more than may be.
+/// The members of a request, no more than may be; only those can be taken that the groups describe.
 ///
 /// # Errors
 /// 400 if there are more than [`limits::MAX_FIELDS`].
-pub(super) fn fields(members: Map<String, Value>) -> Result<Fields, ApiError> {
+pub(super) fn fields(members: Map<String, Value>, honoured: Groups) -> Result<Fields, ApiError> {
     if members.len() > limits::MAX_FIELDS {
         let message =
             format!("A request may have {} fields, but this has {}.", limits::MAX_FIELDS, members.len());
         return Err(ApiError::invalid_value("body", message));
     }
-    Ok(Fields::of_request(members))
+    Ok(Fields::of_request(members, honoured))
 }
 
 /// The model that the client named.

@@ -1,0 +1,198 @@
+//! The table of operations: what is served where, what it takes and what it answers.
+
+use super::groups::{self, Groups};
+use super::shape::Param;
+use crate::api::params::{self, Policy};
+
+/// What can be asked for with one method at one path.
+pub(super) struct Operation {
+    /// In small letters.
+    pub(super) method: &'static str,
+    /// With its parameters in braces.
+    pub(super) path: &'static str,
+    /// The heading under which it stands.
+    pub(super) tag: &'static str,
+    /// Its name for clients that are generated from the document.
+    pub(super) id: &'static str,
+    /// What it does.
+    pub(super) summary: &'static str,
+    /// The JSON that it takes.
+    pub(super) body: Option<Body>,
+    /// What may stand in the address after `?`.
+    pub(super) query: &'static [Param],
+    /// What it answers with when all is well.
+    pub(super) answer: Answer,
+    /// What can go wrong.
+    pub(super) faults: Faults,
+}
+
+/// The JSON that an operation takes.
+pub(super) struct Body {
+    /// The name of its schema.
+    pub(super) name: &'static str,
+    /// What is honoured.
+    pub(super) honoured: Groups,
+    /// Whether `model` may be left out.
+    pub(super) policies: &'static [Policy],
+    /// A request that is answered.
+    pub(super) example: fn() -> serde_json::Value,
+}
+
+/// What an operation answers with.
+#[derive(Clone, Copy)]
+pub(super) enum Answer {
+    /// JSON of a named schema.
+    Json(&'static str),
+    /// JSON, or with `stream` events of the second schema.
+    JsonOrEvents(&'static str, &'static str),
+    /// Events of a named schema.
+    Events(&'static str),
+    /// JSON of a named schema, and the same with 503 when it is not well.
+    Probe(&'static str),
+    /// A text of this content type.
+    Text(&'static str),
+    /// Nothing good: it always refuses.
+    Never,
+}
+
+/// What can go wrong with an operation.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Faults {
+    /// It takes no key and no body.
+    OfPublic,
+    /// It takes no body.
+    OfPlain,
+    /// It names something in its path.
+    OfNamed,
+    /// It takes a body.
+    OfBody,
+    /// The same in Anthropic's shape.
+    OfAnthropicBody,
+}
+
+impl Faults {
+    /// The statuses.
+    pub(super) fn statuses(self) -> &'static [u16] {
+        match self {
+            Self::OfPublic => &[405, 431, 500, 503],
+            Self::OfPlain => &[401, 405, 431, 500, 503],
+            Self::OfNamed => &[400, 401, 404, 405, 431, 500, 503],
+            Self::OfBody => &[400, 401, 404, 405, 408, 413, 415, 429, 431, 500, 503, 504],
+            Self::OfAnthropicBody => &[400, 401, 404, 405, 408, 413, 415, 429, 431, 500, 504, 529],
+        }
+    }
+
+    /// The name of the schema of an error.
+    pub(super) fn schema(self) -> &'static str {
+        if self == Self::OfAnthropicBody { "AnthropicError" } else { "Error" }
+    }
+}
+
+const fn get(
+    path: &'static str,
+    tag: &'static str,
+    id: &'static str,
+    summary: &'static str,
+    answer: Answer,
+    faults: Faults,
+) -> Operation {
+    Operation { method: "get", path, tag, id, summary, body: None, query: &[], answer, faults }
+}
+
+const fn post(
+    path: &'static str,
+    tag: &'static str,
+    id: &'static str,
+    summary: &'static str,
+    body: Body,
+    answer: Answer,
+) -> Operation {
+    let faults = Faults::OfBody;
+    Operation { method: "post", path, tag, id, summary, body: Some(body), query: &[], answer, faults }
+}
+
+const GENERATION: &str = "Generation";
+const MODELS: &str = "Models";
+const OPERATION: &str = "Operation";
+
+/// All operations, in the order of the document.
+pub(super) const OPERATIONS: &[Operation] = &[
+    post(
+        "/v1/chat/completions",
+        GENERATION,
+        "createChatCompletion",
+        "Answers a conversation, whole or as a stream.",
+        Body {
+            name: "ChatCompletionRequest",
+            honoured: groups::CHAT_COMPLETIONS,
+            policies: params::CHAT_COMPLETIONS,
+            example: super::examples::chat,
+        },
+        Answer::JsonOrEvents("ChatCompletion", "ChatCompletionChunk"),
+    ),
+    get(
+        "/v1/models",
+        MODELS,
+        "listModels",
+        "The names that the model answers to.",
+        Answer::Json("ModelList"),
+        Faults::OfPlain,
+    ),
+    get(
+        "/v1/models/{id}",
+        MODELS,
+        "retrieveModel",
+        "One model by its name.",
+        Answer::Json("Model"),
+        Faults::OfNamed,
+    ),
+    get(
+        "/live",
+        OPERATION,
+        "live",
+        "Whether a restart is not needed.",
+        Answer::Probe("Probe"),
+        Faults::OfPublic,
+    ),
+    get(
+        "/ready",
+        OPERATION,
+        "ready",
+        "Whether new requests are welcome.",
+        Answer::Probe("Probe"),
+        Faults::OfPublic,
+    ),
+    get(
+        "/health",
+        OPERATION,
+        "health",
+        "The engine's health with counts.",
+        Answer::Probe("Health"),
+        Faults::OfPublic,
+    ),
+    get(
+        "/version",
+        OPERATION,
+        "version",
+        "Name and version of the server.",
+        Answer::Json("Version"),
+        Faults::OfPublic,
+    ),
+    get(
+        "/metrics",
+        OPERATION,
+        "metrics",
+        "All metrics, in Prometheus' text format.",
+        Answer::Text("text/plain"),
+        Faults::OfPlain,
+    ),
+    get("/openapi.json", OPERATION, "openapi", "This document.", Answer::Json("Document"), Faults::OfPublic),
+    get(
+        "/docs",
+        OPERATION,
+        "docs",
+        "This document as a page to read.",
+        Answer::Text("text/html"),
+        Faults::OfPublic,
+    ),
+];
