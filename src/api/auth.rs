@@ -24,6 +24,8 @@ use crate::serving::TenantId;
 const PUBLIC_ROUTES: &[&str] = &["/live", "/ready", "/health", "/version", "/openapi.json", "/docs"];
 /// Public too, unless `server.protect_metrics` is set.
 const METRICS_ROUTE: &str = "/metrics";
+/// The header in which Anthropic's clients send their key.
+const X_API_KEY: &str = "x-api-key";
 /// Longest key in bytes.
 const MAX_KEY_BYTES: usize = 512;
 
@@ -191,7 +193,7 @@ fn caller(
     if state.keys.is_empty() || is_public(route, &state.config) {
         return Ok(Caller::default());
     }
-    let tenant = state.keys.owner(bearer(headers)?).ok_or("Incorrect API key provided.")?;
+    let tenant = state.keys.owner(key(headers)?).ok_or("Incorrect API key provided.")?;
     Ok(Caller { tenant })
 }
 
@@ -202,11 +204,19 @@ fn is_public(route: Option<&MatchedPath>, config: &ServerConfig) -> bool {
     })
 }
 
-/// The key of the one `Authorization: Bearer ...` header.
-fn bearer(headers: &HeaderMap) -> Result<&[u8], &'static str> {
+/// The key of the one `Authorization: Bearer ...` header or, where there is none, of the one `x-api-key` header.
+fn key(headers: &HeaderMap) -> Result<&[u8], &'static str> {
     const ABSENT: &str = "You didn't provide an API key. Send it as 'Authorization: Bearer YOUR_KEY'.";
     let mut values = headers.get_all(header::AUTHORIZATION).iter();
-    let value = values.next().ok_or(ABSENT)?.as_bytes();
+    let Some(value) = values.next() else {
+        let mut values = headers.get_all(X_API_KEY).iter();
+        let value = values.next().ok_or(ABSENT)?;
+        if values.next().is_some() {
+            return Err("The request has more than one 'x-api-key' header.");
+        }
+        return Ok(value.as_bytes().trim_ascii());
+    };
+    let value = value.as_bytes();
     if values.next().is_some() {
         return Err("The request has more than one 'Authorization' header.");
     }

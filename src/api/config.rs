@@ -35,6 +35,11 @@ pub struct ServerConfig {
     pub unready_when_full: bool,
     /// Largest request body in bytes.
     pub max_body_bytes: usize,
+    /// Most answers of `/v1/responses` that are kept for later requests to build on, in memory; those that were not used
+    /// for the longest time go first. 0 keeps none.
+    pub max_stored_responses: usize,
+    /// Most bytes that they take, each with the conversation before it.
+    pub max_stored_response_bytes: usize,
     /// Most header lines of a request, at most 1000.
     pub max_headers: usize,
     /// Most bytes of a request's header lines, at most 1 MiB.
@@ -88,6 +93,8 @@ impl Default for ServerConfig {
             share_prefix_cache: false,
             unready_when_full: false,
             max_body_bytes: 4 << 20,
+            max_stored_responses: 1024,
+            max_stored_response_bytes: 64 << 20,
             max_headers: 100,
             max_header_bytes: 64 << 10,
             header_timeout_s: 10.0,
@@ -137,6 +144,8 @@ impl ServerConfig {
         }
         for (key, value, min, max) in [
             ("max_body_bytes", self.max_body_bytes, 1 << 10, 1 << 30),
+            ("max_stored_responses", self.max_stored_responses, 0, 1 << 20),
+            ("max_stored_response_bytes", self.max_stored_response_bytes, 0, 1 << 40),
             ("max_headers", self.max_headers, 8, 1000),
             ("max_header_bytes", self.max_header_bytes, 4 << 10, 1 << 20),
             ("io_threads", self.io_threads, 0, 1024),

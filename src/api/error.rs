@@ -112,6 +112,23 @@ impl ApiError {
         Self::refused(StatusCode::NOT_FOUND, "model_not_found", &message).about("model")
     }
 
+    /// 404: no such stored answer, or somebody else's.
+    pub(super) fn response_not_found(id: &str) -> Self {
+        let message = format!("There is no response '{}'.", shown(id));
+        Self::refused(StatusCode::NOT_FOUND, "response_not_found", &message)
+    }
+
+    /// 400: an answer to build on that is not stored, or somebody else's.
+    pub(super) fn previous_response_not_found(id: &str) -> Self {
+        let message = format!("There is no response '{}' to build on.", shown(id));
+        Self::bad_request("previous_response_not_found", message).about("previous_response_id")
+    }
+
+    /// 400: a request that this endpoint never grants.
+    pub(super) fn never_granted(message: &str) -> Self {
+        Self::bad_request("unsupported_operation", message.to_owned())
+    }
+
     /// 404: no such route.
     pub(super) fn unknown_route(method: &str, path: &str) -> Self {
         let message = format!("Unknown request URL: {method} {}.", shown(path));
@@ -197,6 +214,31 @@ impl ApiError {
         error
     }
 
+    /// The status that it is answered with.
+    pub(super) fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// What is wrong, for a person.
+    pub(super) fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// What is wrong, in OpenAI's words.
+    pub(super) fn code(&self) -> Option<&'static str> {
+        self.code
+    }
+
+    /// The same with the field at fault as another endpoint spells it.
+    pub(super) fn respelled(mut self, spell: impl FnOnce(&str) -> String) -> Self {
+        if let Some(param) = self.param.take() {
+            let spelled = spell(&param);
+            self.message = self.message.replace(&format!("'{param}'"), &format!("'{spelled}'"));
+            self.param = Some(spelled);
+        }
+        self
+    }
+
     /// The error as one line of JSON.
     pub(super) fn to_json(&self) -> String {
         serde_json::to_string(&self.envelope()).expect("strings serialise")
@@ -211,6 +253,8 @@ impl ApiError {
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let mut response = (self.status, Json(self.envelope())).into_response();
+        // For those who tell it in another shape.
+        response.extensions_mut().insert(self.clone());
         let headers = response.headers_mut();
         match self.retry {
             Retry::ByStatus => {}
@@ -238,6 +282,29 @@ impl IntoResponse for ApiError {
     }
 }
 
+impl ApiError {
+    /// A prompt that stood in `field` of the request was not answered. The floor below knows `prompt` and `messages`.
+    pub(super) fn of_prompt(error: GenerateError, field: &str) -> Self {
+        match error {
+            GenerateError::Invalid(mut fault) => {
+                let rest = fault.param.strip_prefix("prompt");
+                if let Some(rest) = rest.filter(|rest| rest.is_empty() || rest.starts_with('[')) {
+                    fault.param = format!("{field}{rest}");
+                }
+                GenerateError::Invalid(fault).into()
+            }
+            GenerateError::ContextLengthExceeded { num_prompt_tokens, max_model_len } => {
+                let message = format!(
+                    "This model's context holds {max_model_len} tokens, and '{field}' takes {num_prompt_tokens} of \
+                     them, which leaves no room for an answer. Shorten it."
+                );
+                Self::bad_request("context_length_exceeded", message).about(field)
+            }
+            other => other.into(),
+        }
+    }
+}
+
 impl From<GenerateError> for ApiError {
     fn from(error: GenerateError) -> Self {
         match error {
@@ -246,9 +313,10 @@ impl From<GenerateError> for ApiError {
                 Self::invalid_value(&fault.param, message)
             }
             GenerateError::ContextLengthExceeded { num_prompt_tokens, max_model_len } => {
+                // Clients such as litellm know the error by how it begins.
                 let message = format!(
-                    "This model's context holds {max_model_len} tokens, and the messages take \
-                     {num_prompt_tokens} of them, which leaves no room for an answer. Shorten the messages."
+                    "This model's maximum context length is {max_model_len} tokens. However, the messages \
+                     take {num_prompt_tokens} tokens, which leaves no room for an answer. Shorten the messages."
                 );
                 Self::bad_request("context_length_exceeded", message).about("messages")
             }

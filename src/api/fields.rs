@@ -117,6 +117,14 @@ impl Fields {
         limit.check_integer_at(&at, integer).map(Some)
     }
 
+    /// Takes a number within its bounds, that stands inside an object.
+    pub(super) fn number_at(&mut self, name: &str, limit: &Limit) -> Result<Option<f64>, ApiError> {
+        let Some(value) = self.take(name) else { return Ok(None) };
+        let at = self.path(name);
+        let number = value.as_f64().ok_or_else(|| ApiError::invalid_type(&at, "a number", &value))?;
+        limit.check_number_at(&at, number).map(Some)
+    }
+
     /// Takes a string of an allowed length.
     pub(super) fn string(&mut self, name: &str, limit: &Limit) -> Result<Option<String>, ApiError> {
         let Some(value) = self.take(name) else { return Ok(None) };

@@ -136,6 +136,51 @@ pub(super) const PRIORITY: Limit = integer("priority", -100, 100);
 pub(super) const CACHE_SALT: Limit = bytes("cache_salt", 1, 256);
 /// OpenAI's bound.
 pub(super) const PROMPT_CACHE_KEY: Limit = chars("prompt_cache_key", 0, 64);
+/// Those of the conversation before count too.
+pub(super) const ITEMS: Limit = items("input", 1, 4096);
+pub(super) const ITEM_TEXT: Limit = bytes("input[].content", 0, 2 << 20);
+pub(super) const ITEM_PARTS: Limit = items("input[].content[]", 0, 1024);
+pub(super) const ITEM_ID: Limit = bytes("input[].id", 1, 256);
+pub(super) const INSTRUCTIONS: Limit = bytes("instructions", 0, 2 << 20);
+pub(super) const MAX_OUTPUT_TOKENS: Limit = integer("max_output_tokens", 1, i32::MAX as i64);
+pub(super) const MAX_TOOL_CALLS: Limit = integer("max_tool_calls", 1, i32::MAX as i64);
+pub(super) const PREVIOUS_RESPONSE_ID: Limit = bytes("previous_response_id", 1, 256);
+pub(super) const INCLUDE: Limit = items("include", 0, 32);
+pub(super) const INCLUDED: Limit = bytes("include[]", 1, 256);
+/// OpenAI's bounds on a page of items.
+pub(super) const PAGE_LIMIT: Limit = integer("limit", 1, 100);
+/// Anthropic's range is narrower than OpenAI's.
+pub(super) const MESSAGES_TEMPERATURE: Limit = number("temperature", 0.0, 1.0);
+pub(super) const STOP_SEQUENCES: Limit = items("stop_sequences", 0, 16);
+pub(super) const STOP_SEQUENCE: Limit = bytes("stop_sequences[]", 1, 256);
+pub(super) const SYSTEM: Limit = bytes("system", 0, 2 << 20);
+pub(super) const BLOCKS: Limit = items("messages[].content[]", 0, 1024);
+pub(super) const BUDGET_TOKENS: Limit = integer("thinking.budget_tokens", 1, i32::MAX as i64);
+pub(super) const USER_ID: Limit = chars("metadata.user_id", 0, 512);
+pub(super) const SIGNATURE: Limit = bytes("messages[].content[].signature", 0, 64 << 10);
+
+pub(super) const PROMPT: Limit = bytes("prompt", 1, 4 << 20);
+pub(super) const PROMPTS: Limit = items("prompt[]", 1, 512);
+/// Far more than any context holds.
+pub(super) const PROMPT_TOKENS: Limit = items("prompt[][]", 1, 1 << 20);
+/// 0 generates nothing: only the prompt is read.
+pub(super) const COMPLETION_MAX_COMPLETION_TOKENS: Limit =
+    integer("max_completion_tokens", 0, i32::MAX as i64);
+pub(super) const COMPLETION_MAX_TOKENS: Limit = integer("max_tokens", 0, i32::MAX as i64);
+/// OpenAI takes 5 at most, its cousins 20.
+pub(super) const LOGPROBS: Limit = integer("logprobs", 0, 20);
+pub(super) const TOKENIZE_PROMPT: Limit = bytes("prompt", 0, 4 << 20);
+pub(super) const TOKENS: Limit = items("tokens", 0, 1 << 20);
+pub(super) const EMBEDDING_INPUT: Limit = bytes("input", 1, 4 << 20);
+/// OpenAI's bound.
+pub(super) const INPUTS: Limit = items("input[]", 1, 2048);
+pub(super) const INPUT_TOKENS: Limit = items("input[][]", 1, 1 << 20);
+pub(super) const TEXT_INPUTS: Limit = bytes("inputs", 1, 4 << 20);
+pub(super) const MAX_NEW_TOKENS: Limit = integer("parameters.max_new_tokens", 1, i32::MAX as i64);
+pub(super) const TOP_N_TOKENS: Limit = integer("parameters.top_n_tokens", 0, 20);
+pub(super) const TRUNCATE: Limit = integer("parameters.truncate", 1, i32::MAX as i64);
+/// Most choices of all prompts of a request together.
+pub(super) const MAX_SEQUENCES: usize = 1024;
 
 /// The bounds of `POST /v1/chat/completions`.
 pub const CHAT_COMPLETIONS: &[Limit] = &[
@@ -188,6 +233,86 @@ pub const CHAT_COMPLETIONS: &[Limit] = &[
     CACHE_SALT,
     PROMPT_CACHE_KEY,
 ];
+
+/// The bounds of `POST /v1/responses` that other endpoints do not have.
+pub const RESPONSES: &[Limit] = &[
+    ITEMS,
+    ITEM_TEXT,
+    ITEM_PARTS,
+    ITEM_ID,
+    INSTRUCTIONS,
+    MAX_OUTPUT_TOKENS,
+    MAX_TOOL_CALLS,
+    PREVIOUS_RESPONSE_ID,
+    INCLUDE,
+    INCLUDED,
+];
+
+/// The bounds of `POST /v1/messages` that other endpoints do not have, or have wider.
+pub const MESSAGES_API: &[Limit] =
+    &[MESSAGES_TEMPERATURE, STOP_SEQUENCES, STOP_SEQUENCE, SYSTEM, BLOCKS, BUDGET_TOKENS, USER_ID, SIGNATURE];
+
+/// The bounds of `POST /v1/completions`.
+pub const COMPLETIONS: &[Limit] = &[
+    MODEL,
+    PROMPT,
+    PROMPTS,
+    PROMPT_TOKENS,
+    TEMPERATURE,
+    TOP_P,
+    TOP_K,
+    SEED,
+    NUM_CHOICES,
+    BEST_OF,
+    STOP,
+    STOP_STRING,
+    COMPLETION_MAX_COMPLETION_TOKENS,
+    COMPLETION_MAX_TOKENS,
+    FREQUENCY_PENALTY,
+    PRESENCE_PENALTY,
+    MIN_P,
+    REPETITION_PENALTY,
+    LOGIT_BIAS,
+    LOGPROBS,
+    PROMPT_LOGPROBS,
+    MIN_TOKENS,
+    STOP_TOKEN_IDS,
+    ALLOWED_TOKEN_IDS,
+    BAD_WORDS,
+    BAD_WORD,
+    TRUNCATE_PROMPT_TOKENS,
+    METADATA,
+    METADATA_VALUE,
+    SCHEMA_NAME,
+    REGEX,
+    GRAMMAR,
+    CHOICES,
+    CHOICE,
+    PRIORITY,
+    CACHE_SALT,
+    PROMPT_CACHE_KEY,
+];
+
+/// The bounds of `POST /tokenize`, with those of a conversation.
+pub const TOKENIZE: &[Limit] = &[MODEL, TOKENIZE_PROMPT];
+
+/// The bounds of `POST /detokenize`.
+pub const DETOKENIZE: &[Limit] = &[MODEL, TOKENS];
+
+/// The bounds of `POST /v1/embeddings`.
+pub const EMBEDDINGS: &[Limit] = &[
+    MODEL,
+    EMBEDDING_INPUT,
+    INPUTS,
+    INPUT_TOKENS,
+    TRUNCATE_PROMPT_TOKENS,
+    PRIORITY,
+    CACHE_SALT,
+    PROMPT_CACHE_KEY,
+];
+
+/// The bounds of `POST /generate` and `POST /generate_stream`; those of the sampler are the same as elsewhere.
+pub const TEXT_GENERATION: &[Limit] = &[TEXT_INPUTS, MAX_NEW_TOKENS, TOP_N_TOKENS, TRUNCATE];
 
 impl Limit {
     /// Passes a number that is within the bounds.

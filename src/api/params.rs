@@ -145,6 +145,57 @@ pub(super) const CHAT_COMPLETIONS: &[Policy] = &[
     ignore("vllm_xargs", is_empty, "they are another server's"),
 ];
 
+/// Parameters of `POST /v1/completions` that are not honoured: OpenAI's, then vLLM's.
+pub(super) const COMPLETIONS: &[Policy] = &[
+    refuse("suffix", is_empty, "the model continues a text, it does not fill gaps"),
+    ignore("store", is_false, "completions are not stored"),
+    ignore("prompt_cache_retention", never, NO_CACHE_CONTROL),
+    ignore("prompt_cache_options", is_empty, NO_CACHE_CONTROL),
+    refuse("prompt_embeds", never, NO_TEXT_ONLY),
+    refuse("use_beam_search", is_false, "beam search is not implemented"),
+    ignore("length_penalty", is_one, "beam search is not implemented"),
+    ignore("spaces_between_special_tokens", is_bool, "tokens are shown as they are"),
+    refuse("structural_tag", never, "only tools have structural tags"),
+    ignore("guided_decoding_backend", any, NO_BACKENDS),
+    ignore("guided_whitespace_pattern", any, NO_BACKENDS),
+    ignore("request_id", never, "send it as the header 'x-request-id'"),
+    ignore("kv_transfer_params", is_empty, "prefill and decode happen in one place"),
+    ignore("vllm_xargs", is_empty, "they are another server's"),
+];
+
+/// Parameters of `POST /tokenize` that are not honoured where a text is given.
+pub(super) const TOKENIZE: &[Policy] = &[];
+
+/// Parameters of `POST /tokenize` that are not honoured where messages are given.
+pub(super) const TOKENIZE_CHAT: &[Policy] = &[
+    refuse("prompt", never, "a request has messages or a prompt"),
+    refuse("chat_template", never, NO_TEMPLATE_CONTROL),
+    ignore("mm_processor_kwargs", is_empty, NO_TEXT_ONLY),
+];
+
+/// Parameters of `POST /detokenize` that are not honoured.
+pub(super) const DETOKENIZE: &[Policy] = &[];
+
+/// Parameters of `POST /v1/embeddings` that are not honoured.
+pub(super) const EMBEDDINGS: &[Policy] = &[
+    refuse("dimensions", never, "the model's vectors have one length and no shorter ones inside"),
+    refuse("normalize", |value| value == &Value::Bool(true), "vectors have length 1"),
+    refuse("input_type", never, "the model makes no difference between questions and documents"),
+    refuse("messages", never, "texts and token ids are embedded; render a conversation first"),
+    ignore("request_id", never, "send it as the header 'x-request-id'"),
+];
+
+/// Parameters of `POST /generate` and `POST /generate_stream`, beside `parameters`, that are not honoured.
+pub(super) const TEXT_GENERATION: &[Policy] =
+    &[refuse("stream", is_false, "ask at '/generate_stream' for a stream")];
+
+/// Members of their `parameters` that are not honoured.
+pub(super) const TEXT_PARAMETERS: &[Policy] = &[
+    refuse("typical_p", is_one, "tokens are not chosen for how typical they are"),
+    refuse("watermark", is_false, "outputs bear no mark"),
+    refuse("adapter_id", never, "the model has no adapters"),
+];
+
 /// Members of `stream_options` that are not honoured.
 pub(super) const STREAM_OPTIONS: &[Policy] =
     &[ignore("include_obfuscation", is_false, "chunks are not padded")];
@@ -193,6 +244,109 @@ pub(super) const STRUCTURED_OUTPUTS: &[Policy] = &[
     ignore("disable_fallback", is_bool, NO_BACKENDS),
     ignore("whitespace_pattern", never, NO_BACKENDS),
 ];
+
+const NO_ITEMS: &str = "a conversation is 'input' and 'previous_response_id' here";
+const NO_BACKGROUND: &str = "answers are not made in the background";
+
+/// Parameters of `POST /v1/responses` that are not honoured: OpenAI's, then vLLM's and those of chat completions.
+pub(super) const RESPONSES: &[Policy] = &[
+    refuse("background", is_false, NO_BACKGROUND),
+    ignore("background_options", is_empty, NO_BACKGROUND),
+    refuse("conversation", never, NO_ITEMS),
+    refuse("prompt", never, "the server keeps no prompt templates"),
+    refuse(
+        "truncation",
+        |value| is_one_of(value, &["disabled"]),
+        "conversations are not shortened; send fewer items",
+    ),
+    ignore("context_management", is_empty, "conversations are not shortened"),
+    ignore("prompt_cache_retention", never, NO_CACHE_CONTROL),
+    ignore("prompt_cache_options", is_empty, NO_CACHE_CONTROL),
+    ignore("moderation", never, "answers are not moderated"),
+    ignore("access_programs", is_empty, "there are none"),
+    refuse("image", is_empty, NO_TEXT_ONLY),
+    refuse("modalities", |value| value == &serde_json::json!(["text"]), NO_TEXT_ONLY),
+    refuse("n", is_one, "a response is one answer"),
+    refuse("messages", never, "they are called 'input' here"),
+    refuse("max_tokens", never, "it is called 'max_output_tokens' here"),
+    refuse("max_completion_tokens", never, "it is called 'max_output_tokens' here"),
+    refuse("logprobs", is_false, "name 'message.output_text.logprobs' in 'include'"),
+    refuse("functions", is_empty, "they are called 'tools' here"),
+    refuse("prompt_logprobs", never, "responses do not tell them"),
+    refuse("return_token_ids", is_false, "responses do not tell them"),
+    refuse("use_beam_search", is_false, "beam search is not implemented"),
+    refuse("chat_template", never, NO_TEMPLATE_CONTROL),
+    refuse("documents", is_empty, NO_TEMPLATE_CONTROL),
+    ignore("guided_decoding_backend", any, NO_BACKENDS),
+    ignore("guided_whitespace_pattern", any, NO_BACKENDS),
+    ignore("spaces_between_special_tokens", is_bool, "tokens are shown as they are"),
+    ignore("request_id", never, "send it as the header 'x-request-id'"),
+];
+
+/// Members of an item of `input` that are not honoured: what answers carry comes back with their items.
+pub(super) const ITEM: &[Policy] = &[
+    ignore("status", any, NOT_SHOWN),
+    ignore("phase", any, NOT_SHOWN),
+    ignore("encrypted_content", is_empty, "only who encrypted it can read it"),
+];
+
+/// Members of `text` that are not honoured.
+pub(super) const TEXT: &[Policy] =
+    &[ignore("verbosity", |value| is_one_of(value, &["medium"]), "the model knows no verbosity")];
+
+/// Members of `text.format` that are not honoured.
+pub(super) const TEXT_FORMAT: &[Policy] = &[];
+
+/// Members of `reasoning` that are not honoured.
+pub(super) const REASONING: &[Policy] = &[
+    ignore("summary", never, "reasoning is shown as it is, not in a summary"),
+    ignore("generate_summary", never, "reasoning is shown as it is, not in a summary"),
+    ignore("context", |value| is_one_of(value, &["auto"]), "the chat template says what of it is shown"),
+    ignore("mode", |value| is_one_of(value, &["standard"]), "there is one mode"),
+];
+
+/// Parameters of `POST /v1/messages` that are not honoured.
+pub(super) const MESSAGES_API: &[Policy] = &[
+    ignore(
+        "service_tier",
+        |value| is_one_of(value, &["auto", "standard_only"]),
+        "there is no such tier here",
+    ),
+    // What a prompt begins with is always cached.
+    ignore("cache_control", any, NO_CACHE_CONTROL),
+    ignore("context_management", is_empty, "conversations are not shortened"),
+    ignore("inference_geo", never, "the server runs where it runs"),
+    ignore("speed", |value| is_one_of(value, &["standard"]), "there is one speed"),
+    ignore("diagnostics", is_empty, "there are none"),
+    ignore("user_profile_id", never, "there are no profiles"),
+    ignore("workspace_id", never, "there are no workspaces"),
+    refuse("container", never, "the server runs no code"),
+    refuse("mcp_servers", is_empty, "the server calls no other servers"),
+    refuse("max_completion_tokens", never, "it is called 'max_tokens' here"),
+    refuse("stop", is_empty, "they are called 'stop_sequences' here"),
+    refuse("n", is_one, "a message is one answer"),
+    refuse("response_format", never, "it is called 'output_config.format' here"),
+];
+
+/// Members of a message or of a block of one that are not honoured.
+pub(super) const BLOCK: &[Policy] = &[
+    ignore("cache_control", any, NO_CACHE_CONTROL),
+    ignore("citations", is_empty, NOT_SHOWN),
+    ignore("caller", any, NOT_SHOWN),
+    ignore("toolset_name", never, NOT_SHOWN),
+];
+
+/// Members of a tool that are not honoured.
+pub(super) const MESSAGES_TOOL: &[Policy] = &[
+    ignore("cache_control", any, NO_CACHE_CONTROL),
+    ignore("defer_loading", is_false, "every tool is shown"),
+    ignore("eager_input_streaming", is_bool, "inputs are streamed as they come"),
+    ignore("input_examples", is_empty, NOT_SHOWN),
+    ignore("allowed_callers", |value| value == &serde_json::json!(["direct"]), "only the model calls tools"),
+];
+
+/// Members of `tool_choice`, `thinking`, `metadata` and `output_config` that are not honoured.
+pub(super) const MESSAGES_OPTION: &[Policy] = &[];
 
 /// Most parameters that one answer names as ignored.
 const MAX_WARNINGS: usize = 32;

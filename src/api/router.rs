@@ -3,24 +3,44 @@
 use std::any::Any;
 use std::sync::Arc;
 
-use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::{HeaderName, HeaderValue, Method, header};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
+use axum::{Extension, Router};
 use tower::util::option_layer;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
 
 use super::error::ApiError;
+use super::responses::ResponseStore;
 use super::state::{AppState, Phase};
-use super::{access_log, auth, chat, health, metrics, models, openapi, request_id, version};
+use super::{
+    access_log, auth, chat, completions, embeddings, health, messages, metrics, models, openapi, request_id,
+    responses, text_generation, tokenize, version,
+};
 
 /// Every route of the server.
 pub fn router(state: Arc<AppState>) -> Router {
     let routes = Router::new()
         .route("/v1/chat/completions", post(chat::create))
+        .route("/v1/responses", post(responses::create))
+        .route("/v1/responses/input_tokens", post(responses::count_tokens))
+        .route("/v1/responses/{id}", get(responses::retrieve).delete(responses::delete))
+        .route("/v1/responses/{id}/cancel", post(responses::cancel))
+        .route("/v1/responses/{id}/input_items", get(responses::input_items))
+        .route("/v1/messages", post(messages::create))
+        .route("/v1/messages/count_tokens", post(messages::count_tokens))
+        .route("/v1/completions", post(completions::create))
+        .route("/v1/chat/completions/render", post(chat::render))
+        .route("/v1/completions/render", post(completions::render))
+        .route("/v1/embeddings", post(embeddings::create))
+        .route("/generate", post(text_generation::generate))
+        .route("/generate_stream", post(text_generation::generate_stream))
+        .route("/tokenize", post(tokenize::tokenize))
+        .route("/detokenize", post(tokenize::detokenize))
+        .route("/tokenizer_info", get(tokenize::info))
         .route("/v1/models", get(models::list))
         .route("/v1/models/{*id}", get(models::retrieve))
         .route("/live", get(health::live))
@@ -32,14 +52,18 @@ pub fn router(state: Arc<AppState>) -> Router {
         .route("/docs", get(openapi::docs))
         .fallback(unknown_route)
         .method_not_allowed_fallback(method_not_allowed);
+    let (count, bytes) = (state.config.max_stored_responses, state.config.max_stored_response_bytes);
+    let stored = Arc::new(ResponseStore::new(count, bytes));
     // The last layer is the outermost.
     routes
+        .layer(Extension(stored))
         .layer(from_fn_with_state(Arc::clone(&state), auth::require_key))
         .layer(from_fn_with_state(Arc::clone(&state), bound_headers))
         .layer(CatchPanicLayer::custom(answer_panic))
         .layer(from_fn_with_state(Arc::clone(&state), close_when_draining))
         .layer(option_layer(cors(&state.config.cors_origins)))
         .layer(from_fn(forbid_sniffing))
+        .layer(from_fn(messages::speak))
         .layer(from_fn_with_state(Arc::clone(&state), access_log::record))
         .layer(from_fn_with_state(Arc::clone(&state), request_id::set_request_id))
         .with_state(state)
@@ -114,7 +138,7 @@ fn cors(origins: &[String]) -> Option<CorsLayer> {
     };
     let layer = CorsLayer::new()
         .allow_origin(allowed)
-        .allow_methods([Method::GET, Method::POST, Method::OPTIONS])
+        .allow_methods([Method::GET, Method::POST, Method::DELETE, Method::OPTIONS])
         // The SDKs add a family of `x-stainless-` headers that grows with their versions.
         .allow_headers(AllowHeaders::mirror_request())
         .expose_headers([

@@ -1,8 +1,8 @@
-//! Server-sent events: one generation as a stream of them, whatever the wire format of an endpoint.
+//! Server-sent events: one request's output as a stream of them, whatever the wire format of an endpoint.
 //!
 //! Status and headers are held back until the first sequence is scheduled, or for `server.stream_hold_s`: what fails
 //! before is a plain HTTP status, which clients and balancers can retry. What fails later is an error event, and the
-//! end marker does not follow. Silence is filled with `: ping` comments; `id:` and `retry:` lines are never sent,
+//! end marker does not follow. Silence is filled with `: ping` comments, or as the wire format wants it; `id:` and `retry:` lines are never sent,
 //! because the official SDKs take them for empty events. The body owns the generation: when the client leaves, hyper
 //! drops the body, and with it goes the work.
 
@@ -21,12 +21,30 @@ use tokio::time::{Instant, Sleep};
 use super::config::{ServerConfig, seconds};
 use super::error::ApiError;
 use super::state::{Lifecycle, Phase};
-use crate::serving::{DeltaKind, Generation, OutputDelta};
+use crate::serving::{DeltaKind, Generation, GenerationSet, OutputDelta};
 
 /// A comment that keeps proxies from closing a silent stream.
 const PING: &str = ": ping\n\n";
 /// The end marker of OpenAI's streams.
 pub(super) const DONE: &str = "data: [DONE]\n\n";
+
+/// Where the deltas of a stream come from.
+pub(super) trait Deltas: Send + 'static {
+    /// The next delta; `None` at the end. A call that is dropped before it is ready loses nothing.
+    fn next(&mut self) -> impl Future<Output = Option<OutputDelta>> + Send;
+}
+
+impl Deltas for Generation {
+    fn next(&mut self) -> impl Future<Output = Option<OutputDelta>> + Send {
+        Self::next(self)
+    }
+}
+
+impl Deltas for GenerationSet {
+    fn next(&mut self) -> impl Future<Output = Option<OutputDelta>> + Send {
+        Self::next(self)
+    }
+}
 
 /// Renders the deltas of one generation as the events of one wire format.
 pub(super) trait RenderEvents: Send + 'static {
@@ -36,6 +54,16 @@ pub(super) trait RenderEvents: Send + 'static {
     fn delta(&mut self, delta: OutputDelta, events: &mut String);
     /// Adds what follows when every choice is complete.
     fn end(&mut self, events: &mut String);
+    /// Adds what tells of a fault; nothing follows it.
+    fn fail(&mut self, error: &ApiError, events: &mut String) {
+        events.push_str("data: ");
+        events.push_str(&error.to_json());
+        events.push_str("\n\n");
+    }
+    /// What fills a silence.
+    fn ping(&self) -> &'static str {
+        PING
+    }
 }
 
 /// Adds `data: {...}` and the blank line that ends an event.
@@ -44,6 +72,14 @@ pub(super) fn push_event(events: &mut String, content: &impl Serialize) {
     // JSON as serde_json writes it has no line breaks.
     events.push_str(&serde_json::to_string(content).expect("chunks serialise"));
     events.push_str("\n\n");
+}
+
+/// Adds `event: name` and `data: {...}`, and the blank line that ends an event.
+pub(super) fn push_named_event(events: &mut String, name: &str, content: &impl Serialize) {
+    events.push_str("event: ");
+    events.push_str(name);
+    events.push('\n');
+    push_event(events, content);
 }
 
 /// How long the parts of a streamed answer may take.
@@ -76,7 +112,7 @@ impl StreamTimes {
 /// # Errors
 /// What failed before the stream began.
 pub(super) async fn respond(
-    mut generation: Generation,
+    mut generation: impl Deltas,
     renderer: impl RenderEvents,
     times: StreamTimes,
     lifecycle: Lifecycle,
@@ -114,8 +150,8 @@ pub(super) async fn respond(
 }
 
 /// A generation on its way to a client.
-struct EventStream<R> {
-    generation: Generation,
+struct EventStream<D, R> {
+    generation: D,
     renderer: R,
     times: StreamTimes,
     progress: Progress,
@@ -133,7 +169,7 @@ enum Progress {
     Ended,
 }
 
-impl<R: RenderEvents> EventStream<R> {
+impl<D: Deltas, R: RenderEvents> EventStream<D, R> {
     /// The next bytes for the client, or `None` at the end. What is ready at the same time goes out together.
     async fn next_frame(&mut self) -> Option<Bytes> {
         let mut events = String::new();
@@ -153,9 +189,9 @@ impl<R: RenderEvents> EventStream<R> {
             tokio::select! {
                 biased;
                 delta = self.generation.next() => self.take(delta, &mut events),
-                () = &mut self.deadline => self.fail(ApiError::timed_out(self.times.limit), &mut events),
-                () = &mut self.terminating => self.fail(ApiError::shutting_down(), &mut events),
-                () = &mut self.ping => events.push_str(PING),
+                () = &mut self.deadline => self.fail(&ApiError::timed_out(self.times.limit), &mut events),
+                () = &mut self.terminating => self.fail(&ApiError::shutting_down(), &mut events),
+                () = &mut self.ping => events.push_str(self.renderer.ping()),
             }
         }
         while !matches!(self.progress, Progress::Ended)
@@ -169,7 +205,7 @@ impl<R: RenderEvents> EventStream<R> {
 
     fn take(&mut self, delta: Option<OutputDelta>, events: &mut String) {
         match delta {
-            Some(OutputDelta { kind: DeltaKind::Failed(error), .. }) => self.fail(error.into(), events),
+            Some(OutputDelta { kind: DeltaKind::Failed(error), .. }) => self.fail(&error.into(), events),
             Some(delta) => self.renderer.delta(delta, events),
             None => {
                 self.renderer.end(events);
@@ -178,10 +214,8 @@ impl<R: RenderEvents> EventStream<R> {
         }
     }
 
-    fn fail(&mut self, error: ApiError, events: &mut String) {
-        events.push_str("data: ");
-        events.push_str(&error.to_json());
-        events.push_str("\n\n");
+    fn fail(&mut self, error: &ApiError, events: &mut String) {
+        self.renderer.fail(error, events);
         self.progress = Progress::Ended;
     }
 }

@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 use crate::engine::TokenEvent;
 
 use super::choice::Choice;
-use super::{ChoiceOutput, DeltaKind, GenerationOutput, OutputDelta, SequenceError};
+use super::{GenerationOutput, OutputDelta, SequenceError};
 
 /// A request that was admitted. Dropping it aborts all its choices and frees what they hold.
 #[derive(Debug)]
@@ -32,6 +32,10 @@ pub(super) struct GenerationFacts {
 impl Generation {
     pub(super) fn new(facts: GenerationFacts, choices: Vec<Choice>) -> Self {
         Self { facts, choices, turn: 0, ready: VecDeque::new() }
+    }
+
+    pub(super) fn num_choices(&self) -> u32 {
+        u32::try_from(self.choices.len()).expect("the number of choices is a u32")
     }
 
     /// Tokens of the prompt.
@@ -90,17 +94,10 @@ impl Generation {
     /// # Errors
     /// The first fault of any choice; the others are aborted.
     pub async fn collect(mut self) -> Result<GenerationOutput, SequenceError> {
-        let count = u32::try_from(self.choices.len()).expect("the number of choices is a u32");
-        let mut choices: Vec<ChoiceOutput> = (0..count).map(ChoiceOutput::new).collect();
-        let mut prompt = None;
-        while let Some(OutputDelta { choice, kind, tokens }) = self.next().await {
-            if let DeltaKind::Started { prompt: Some(scored) } = &kind {
-                prompt = Some(Arc::clone(scored));
-            }
-            let output = &mut choices[choice as usize];
-            output.tokens.extend(tokens);
-            output.take(kind)?;
+        let mut output = GenerationOutput::new(self.num_choices());
+        while let Some(delta) = self.next().await {
+            output.take(delta)?;
         }
-        Ok(GenerationOutput { choices, prompt })
+        Ok(output)
     }
 }

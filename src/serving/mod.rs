@@ -7,15 +7,18 @@ mod embed;
 mod error;
 mod forms;
 mod generation;
+mod generation_set;
 mod generator;
 mod output;
 mod pipeline;
 mod prepare;
 mod request;
+mod tokens;
 
 pub use config::ServingConfig;
 pub use error::{Congestion, GenerateError, RequestError};
 pub use generation::Generation;
+pub use generation_set::GenerationSet;
 pub use generator::Generator;
 pub use output::{
     ChoiceOutput, ChoiceUsage, DeltaKind, GenerationOutput, OutputDelta, OutputFinish, OutputToken,
@@ -29,7 +32,7 @@ pub use request::{
 pub use crate::engine::{DraftCounts, EnginePulse, Overload, Pooling, Priority, SequenceError, TenantId};
 pub use crate::sampling::GrammarSpec;
 pub use crate::text::{
-    ChatMessage, ChatPrompt, GenerationDefaults, Language, ToolCall, ToolChoice, ToolDefinition,
+    ChatMessage, ChatPrompt, Detokenizer, GenerationDefaults, Language, ToolCall, ToolChoice, ToolDefinition,
 };
 
 #[cfg(test)]

@@ -110,7 +110,7 @@ pub struct ChoiceUsage {
     pub num_cached_tokens: u32,
     /// Tokens generated, the stop token included.
     pub num_output_tokens: u32,
-    /// Those of them that were reasoning.
+    /// Those of them that were reasoning, its tags included.
     pub num_reasoning_tokens: u32,
     /// How guesses ahead of the model fared; none are known of a choice that a stop string ended.
     pub drafts: DraftCounts,
@@ -123,6 +123,24 @@ pub struct GenerationOutput {
     pub choices: Vec<ChoiceOutput>,
     /// The prompt's tokens with their log probabilities, if the request wants them.
     pub prompt: Option<Arc<[OutputToken]>>,
+}
+
+impl GenerationOutput {
+    /// Of `num_choices` choices that have not begun.
+    pub(super) fn new(num_choices: u32) -> Self {
+        Self { choices: (0..num_choices).map(ChoiceOutput::new).collect(), prompt: None }
+    }
+
+    /// Takes a delta of any choice.
+    pub(super) fn take(&mut self, delta: OutputDelta) -> Result<(), SequenceError> {
+        let OutputDelta { choice, kind, tokens } = delta;
+        if let DeltaKind::Started { prompt: Some(scored) } = &kind {
+            self.prompt = Some(Arc::clone(scored));
+        }
+        let output = &mut self.choices[choice as usize];
+        output.tokens.extend(tokens);
+        output.take(kind)
+    }
 }
 
 /// One whole choice.
@@ -161,7 +179,7 @@ impl ChoiceOutput {
     }
 
     /// Takes a delta of this choice.
-    pub(super) fn take(&mut self, kind: DeltaKind) -> Result<(), SequenceError> {
+    fn take(&mut self, kind: DeltaKind) -> Result<(), SequenceError> {
         match kind {
             DeltaKind::Started { .. } | DeltaKind::Tokens => {}
             DeltaKind::Reasoning(piece) => self.reasoning.push_str(&piece),

@@ -175,7 +175,7 @@ pub(super) fn render(
 
 /// # Errors
 /// A token that the model does not have.
-fn expect_tokens(text: &TextModel, param: &str, ids: &[u32]) -> Result<(), RequestError> {
+pub(super) fn expect_tokens(text: &TextModel, param: &str, ids: &[u32]) -> Result<(), RequestError> {
     let vocab_size = text.tokenizer().num_ids();
     match ids.iter().position(|&id| id as usize >= vocab_size) {
         None => Ok(()),

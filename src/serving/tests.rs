@@ -472,7 +472,7 @@ fn a_request_at_fault_is_refused_by_field() {
         (change(&|r| r.prompt = text("")), "prompt"),
         (change(&|r| r.prompt = text(&"x".repeat(1001))), "prompt"),
         (change(&|r| r.num_choices = 0), "n"),
-        (change(&|r| r.num_choices = 9), "n"),
+        (change(&|r| r.num_choices = 129), "n"),
         (change(&|r| r.sampling.logit_bias = vec![(512, 1.0)]), "logit_bias[0]"),
         (change(&|r| r.end.stop_token_ids = vec![1, u32::MAX]), "stop_token_ids[1]"),
         (change(&|r| r.sampling.allowed_token_ids = Some(vec![512])), "allowed_token_ids[0]"),

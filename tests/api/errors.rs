@@ -241,10 +241,10 @@ async fn a_method_may_be_any_word() {
 async fn a_body_over_the_limit_is_a_413_declared_or_not() {
     let config = ServerConfig { max_body_bytes: 2048, ..Default::default() };
     let harness = Harness::with_config(Script::saying("hi"), config);
-    let fits = hello(json!({ "user": "x".repeat(1500) })).to_string();
+    let fits = hello(json!({ "x": "x".repeat(1500) })).to_string();
     assert!(fits.len() <= 2048);
     assert_eq!(harness.send(post_json("/v1/chat/completions", fits)).await.status, 200);
-    let large = hello(json!({ "user": "x".repeat(2048) })).to_string();
+    let large = hello(json!({ "x": "x".repeat(2048) })).to_string();
     harness
         .send(post_json("/v1/chat/completions", large.clone()))
         .await

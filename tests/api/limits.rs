@@ -16,6 +16,60 @@ fn request_with(path: &str, value: Value) -> (Value, String) {
             (message(json!([{ "type": "text", "text": value }])), "messages[0].content[0].text".to_owned())
         }
         "stop[]" => (json!({ "stop": [value] }), "stop[0]".to_owned()),
+        "bad_words[]" => (json!({ "bad_words": [value] }), "bad_words[0]".to_owned()),
+        "logit_bias" | "metadata" => {
+            // A list stands for that many members.
+            let members = value.as_array().expect("a list").iter().enumerate();
+            let members: serde_json::Map<String, Value> =
+                members.map(|(i, item)| (i.to_string(), item.clone())).collect();
+            (json!({ path: members }), path.to_owned())
+        }
+        "metadata.*" => (json!({ "metadata": { "k": value } }), "metadata.k".to_owned()),
+        "chat_template_kwargs.*" => {
+            let at = "chat_template_kwargs.thinking";
+            (json!({ "chat_template_kwargs": { "thinking": value } }), at.to_owned())
+        }
+        "top_logprobs" => (json!({ "logprobs": true, "top_logprobs": value }), path.to_owned()),
+        "prediction.content" => {
+            (json!({ "prediction": { "type": "content", "content": value } }), path.to_owned())
+        }
+        "tools[].function.name" => (tool(json!({ "name": value })), "tools[0].function.name".to_owned()),
+        "tools[].function.description" => {
+            let at = "tools[0].function.description";
+            (tool(json!({ "name": "f", "description": value })), at.to_owned())
+        }
+        "messages[].tool_calls" => {
+            (assistant(json!({ "tool_calls": value })), "messages[1].tool_calls".to_owned())
+        }
+        "messages[].tool_call_id" => {
+            let calls = json!({ "role": "tool", "content": "x", "tool_call_id": value });
+            (json!({ "messages": [user(), calls] }), "messages[1].tool_call_id".to_owned())
+        }
+        "messages[].tool_calls[].function.arguments" => {
+            let call =
+                json!({ "id": "c", "type": "function", "function": { "name": "f", "arguments": value } });
+            let at = "messages[1].tool_calls[0].function.arguments";
+            (assistant(json!({ "tool_calls": [call] })), at.to_owned())
+        }
+        "messages[].name" => (
+            json!({ "messages": [{ "role": "user", "content": "x", "name": value }] }),
+            "messages[0].name".to_owned(),
+        ),
+        "messages[].reasoning_content" => {
+            (assistant(json!({ "reasoning_content": value })), "messages[1].reasoning_content".to_owned())
+        }
+        "response_format.json_schema.name" => {
+            let schema = json!({ "name": value, "schema": { "type": "object" } });
+            (json!({ "response_format": { "type": "json_schema", "json_schema": schema } }), path.to_owned())
+        }
+        "structured_outputs.regex" | "structured_outputs.grammar" | "structured_outputs.choice" => {
+            let name = path.rsplit('.').next().expect("a name");
+            (json!({ "structured_outputs": { name: value } }), path.to_owned())
+        }
+        "structured_outputs.choice[]" => (
+            json!({ "structured_outputs": { "choice": [value] } }),
+            "structured_outputs.choice[0]".to_owned(),
+        ),
         name => {
             assert!(!name.contains(['[', '.']), "{name} needs a line here");
             (json!({ name: value }), name.to_owned())
@@ -24,12 +78,32 @@ fn request_with(path: &str, value: Value) -> (Value, String) {
     (hello(changes), at)
 }
 
+fn user() -> Value {
+    json!({ "role": "user", "content": "x" })
+}
+
+fn tool(function: Value) -> Value {
+    json!({ "tools": [{ "type": "function", "function": function }] })
+}
+
+/// A conversation whose second message is the assistant's.
+fn assistant(members: Value) -> Value {
+    let mut message = json!({ "role": "assistant", "content": "x" });
+    message.as_object_mut().expect("an object").extend(members.as_object().cloned().expect("an object"));
+    json!({ "messages": [user(), message] })
+}
+
 /// An item for a list at `path`.
 fn item(path: &str) -> Value {
     match path {
         "messages" => json!({ "role": "user", "content": "x" }),
         "messages[].content[]" => json!({ "type": "text", "text": "x" }),
-        "stop" => json!("x"),
+        "stop" | "bad_words" | "metadata" => json!("x"),
+        "logit_bias" => json!(1),
+        "stop_token_ids" | "allowed_token_ids" => json!(7),
+        "tools" => json!({ "type": "function", "function": { "name": "f" } }),
+        "messages[].tool_calls" => json!({ "id": "c", "type": "function", "function": { "name": "f" } }),
+        "structured_outputs.choice" => json!("x"),
         other => panic!("{other} needs a line here"),
     }
 }
@@ -55,7 +129,15 @@ fn probes(limit: &Limit) -> (Vec<Value>, Vec<Value>) {
             )
         }
         Bound::Items { min, max } => {
-            let list = |length: usize| Value::Array(vec![item(limit.path); length]);
+            let list = |length: usize| {
+                let mut items = vec![item(limit.path); length];
+                if limit.path == "tools" {
+                    // No two have one name.
+                    let named = items.iter_mut().enumerate();
+                    named.for_each(|(i, item)| item["function"]["name"] = json!(format!("f{i}")));
+                }
+                Value::Array(items)
+            };
             let below = min.checked_sub(1).map(list);
             (vec![list(min), list(max)], below.into_iter().chain([list(max + 1)]).collect())
         }
@@ -87,6 +169,19 @@ async fn both_ends_of_every_bound_pass_the_check() {
                     status == 200 || answer.json()["error"]["code"] == "context_length_exceeded"
                 }
                 "n" => status == 200 || answer.json()["error"]["param"] == "n",
+                // The token ids of a small vocabulary, a choice between equals, what is no grammar, what takes the
+                // template too far: said further in.
+                "logit_bias"
+                | "structured_outputs.grammar"
+                | "structured_outputs.regex"
+                | "truncate_prompt_tokens" => status == 200 || status == 400,
+                "tools"
+                | "messages[].tool_calls"
+                | "messages[].reasoning_content"
+                | "messages[].tool_calls[].function.arguments"
+                | "tools[].function.description" => {
+                    status == 200 || answer.json()["error"]["code"] == "context_length_exceeded"
+                }
                 _ => status == 200,
             };
             assert!(passed, "{}: {}", limit.path, answer.text);

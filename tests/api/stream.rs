@@ -85,13 +85,13 @@ async fn a_streamed_answer_is_the_whole_one_in_pieces() {
 #[tokio::test]
 async fn ignored_parameters_are_named_in_the_header_and_in_the_last_chunk() {
     let harness = Harness::new(Script::saying("hi"));
-    let asked = json!({ "stream": true, "verbosity": "high", "frequency_penalty": 0.5 });
+    let asked = json!({ "stream": true, "verbosity": "high", "store": true });
     let answer = harness.chat(&hello(asked.clone())).await;
-    assert_eq!(answer.header("x-maru-ignored-params"), Some("verbosity, frequency_penalty"));
+    assert_eq!(answer.header("x-maru-ignored-params"), Some("verbosity, store"));
     let all = chunks(&answer.text);
     let (last, before) = all.split_last().expect("there are chunks");
     assert_eq!(last["warnings"][0]["param"], "verbosity");
-    assert_eq!(last["warnings"][1]["param"], "frequency_penalty");
+    assert_eq!(last["warnings"][1]["param"], "store");
     assert!(before.iter().all(|chunk| chunk.get("warnings").is_none()));
 
     let mut asked = hello(asked);
@@ -99,7 +99,7 @@ async fn ignored_parameters_are_named_in_the_header_and_in_the_last_chunk() {
     let all = chunks(&harness.chat(&asked).await.text);
     let (last, before) = all.split_last().expect("there are chunks");
     assert_eq!(last["choices"], json!([]));
-    assert_eq!(last["warnings"][1]["param"], "frequency_penalty");
+    assert_eq!(last["warnings"][1]["param"], "store");
     assert!(before.iter().all(|chunk| chunk.get("warnings").is_none()));
 }
 

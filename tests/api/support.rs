@@ -76,6 +76,20 @@ impl Harness {
         Self::with_limits(script, config, limits)
     }
 
+    /// A ready server with these settings whose model thinks when it is told to.
+    pub(crate) fn thinking(script: Script, config: ServerConfig) -> Self {
+        let limits =
+            EngineLimits { max_model_len: MAX_MODEL_LEN, max_waiting: 256, max_buffered_events: 8192 };
+        let engine = FakeEngine::start(script, limits);
+        let handle = engine.handle.clone();
+        let text = TextModel::load(&|name: &str| match name {
+            "tokenizer_config.json" => Ok(Some(tokenizer_config(THINKING).to_string().into_bytes())),
+            other => text_file(other),
+        });
+        let text = text.expect("valid files");
+        Self::assemble_with(engine, handle, config, Box::new(FixedStamps::default()), text)
+    }
+
     /// A ready server with these settings on an engine with these limits.
     pub(crate) fn with_limits(script: Script, config: ServerConfig, limits: EngineLimits) -> Self {
         assert_eq!(config.faults(), []);
@@ -101,10 +115,21 @@ impl Harness {
         config: ServerConfig,
         stamps: Box<dyn Stamps>,
     ) -> Self {
+        let text = TextModel::load(&text_file).expect("valid files");
+        Self::assemble_with(engine, handle, config, stamps, text)
+    }
+
+    fn assemble_with(
+        engine: FakeEngine,
+        handle: EngineHandle,
+        config: ServerConfig,
+        stamps: Box<dyn Stamps>,
+        text: TextModel,
+    ) -> Self {
         let cache = CacheInfo { block_size: 16, num_blocks: 100 };
         let metrics = Arc::new(Metrics::new(MODEL, cache).expect("valid names"));
-        let text = Arc::new(TextModel::load(&text_file).expect("valid files"));
-        let generator = Generator::new(handle, text, Arc::clone(&metrics), ServingConfig::default());
+        let generator =
+            Generator::new(handle, Arc::new(text), Arc::clone(&metrics), ServingConfig::default());
         let lifecycle = Lifecycle::default();
         lifecycle.enter(Phase::Ready);
         let state = Arc::new(AppState {
@@ -208,14 +233,21 @@ impl Answer {
 fn text_file(name: &str) -> std::io::Result<Option<Vec<u8>>> {
     let file = match name {
         "tokenizer.json" => tokenizer(),
-        "tokenizer_config.json" => json!({
-            "eos_token": "[|endofturn|]",
-            "chat_template": "{% for message in messages %}[|{{ message.role }}|]{{ message.content }}\n{% endfor %}",
-        }),
+        "tokenizer_config.json" => tokenizer_config(PLAIN),
         "generation_config.json" => json!({ "eos_token_id": END_OF_TURN }),
         _ => return Ok(None),
     };
     Ok(Some(file.to_string().into_bytes()))
+}
+
+/// A template that writes roles and contents.
+const PLAIN: &str = "{% for message in messages %}[|{{ message.role }}|]{{ message.content }}\n{% endfor %}";
+/// The same, and the answer begins with a thought where that is wanted.
+const THINKING: &str = "{% for message in messages %}[|{{ message.role }}|]{{ message.content }}\n{% endfor %}\
+                        {% if enable_thinking %}<think>{% endif %}";
+
+fn tokenizer_config(template: &str) -> Value {
+    json!({ "eos_token": "[|endofturn|]", "chat_template": template })
 }
 
 fn tokenizer() -> Value {

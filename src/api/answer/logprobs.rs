@@ -56,6 +56,11 @@ impl ChatLogprobs {
     }
 }
 
+/// `logprobs` of a text in a response: the tokens of `ChatLogprobs`, as a bare list.
+pub(in crate::api) fn response_logprobs(tokens: &[OutputToken]) -> serde_json::Value {
+    serde_json::json!(ChatLogprobs::of(tokens, false).content)
+}
+
 /// A token's text. What is not UTF-8 by itself shows as U+FFFD; `bytes` has it exactly.
 pub(in crate::api) fn shown(token_id: u32, bytes: &[u8], as_id: bool) -> String {
     if as_id { format!("token_id:{token_id}") } else { String::from_utf8_lossy(bytes).into_owned() }

@@ -15,6 +15,7 @@ use self::response::{Answer, Completion};
 use self::stream::ChunkRenderer;
 use super::access_log::AccessRecord;
 use super::answer::head::{AnswerHead, name_ignored};
+use super::answer::rendered::Rendered;
 use super::answer::whole::{Deadline, admit, collect};
 use super::auth::Caller;
 use super::error::ApiError;
@@ -64,6 +65,25 @@ pub(super) async fn create(
         Json(Completion::new(answer, output)).into_response()
     };
     name_ignored(&mut response, ignored);
+    Ok(response)
+}
+
+/// A conversation as the model would read it, without an answer.
+pub(super) async fn render(
+    State(state): State<Arc<AppState>>,
+    Extension(record): Extension<Arc<AccessRecord>>,
+    Extension(caller): Extension<Caller>,
+    JsonObject(members): JsonObject,
+) -> Result<Response, ApiError> {
+    let deadline = Deadline::of(&state);
+    let ChatRequest { model, generate, warnings, .. } = ChatRequest::parse(members, caller, &state)?;
+    state.model.expect_called(&model)?;
+    let head = AnswerHead::new(&state, "chatcmpl-", generate.priority, warnings);
+    let prompt = deadline.bound(state.generator.render(generate.prompt)).await??;
+    let rendered = Rendered::new(&state, &head, prompt, generate.truncate_prompt_tokens);
+    record.set_prompt_tokens(rendered.num_tokens() as u64);
+    let mut response = Json(rendered).into_response();
+    name_ignored(&mut response, head.ignored_header());
     Ok(response)
 }
 

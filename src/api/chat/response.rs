@@ -8,9 +8,10 @@ use serde_json::{Map, Value};
 use super::request::Show;
 use crate::api::answer::head::AnswerHead;
 use crate::api::answer::logprobs::{ChatLogprobs, prompt_logprobs};
+use crate::api::answer::stop_reason::StopReason;
 use crate::api::answer::usage::Usage;
 use crate::api::params::Warning;
-use crate::serving::{ChoiceOutput, GenerationOutput, OutputFinish, StopCause, ToolCall};
+use crate::serving::{ChoiceOutput, GenerationOutput, OutputFinish, ToolCall};
 
 pub(super) const ROLE: &str = "assistant";
 
@@ -37,23 +38,6 @@ impl Answer {
             OutputFinish::ToolCalls if self.show.legacy_call => "function_call",
             OutputFinish::ToolCalls if self.is_named => "stop",
             OutputFinish::ToolCalls => "tool_calls",
-        }
-    }
-}
-
-/// What the client asked to stop at, as vLLM tells it: a string or a token id.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(untagged)]
-pub(in crate::api) enum StopReason {
-    String(String),
-    Token(u32),
-}
-
-impl From<StopCause> for StopReason {
-    fn from(cause: StopCause) -> Self {
-        match cause {
-            StopCause::String(text) => Self::String(text),
-            StopCause::Token(token_id) => Self::Token(token_id),
         }
     }
 }

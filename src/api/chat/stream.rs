@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::response::{Answer, ROLE, StopReason};
+use super::response::{Answer, ROLE};
 use crate::api::access_log::AccessRecord;
 use crate::api::answer::logprobs::{ChatLogprobs, prompt_logprobs};
+use crate::api::answer::stop_reason::StopReason;
 use crate::api::answer::usage::Usage;
 use crate::api::params::Warning;
 use crate::api::request::stream::StreamOptions;

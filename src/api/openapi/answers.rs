@@ -16,6 +16,24 @@ pub(super) const SCHEMAS: &[Schema] = &[
     Schema { name: "Usage", make: usage },
     Schema { name: "ChatCompletion", make: chat_completion },
     Schema { name: "ChatCompletionChunk", make: chat_chunk },
+    Schema { name: "Completion", make: completion },
+    Schema { name: "CompletionChunk", make: completion_chunk },
+    Schema { name: "Response", make: response },
+    Schema { name: "ResponseEvent", make: response_event },
+    Schema { name: "ResponseDeleted", make: response_deleted },
+    Schema { name: "ResponseItems", make: response_items },
+    Schema { name: "ResponseTokens", make: response_tokens },
+    Schema { name: "Message", make: message },
+    Schema { name: "MessageEvent", make: message_event },
+    Schema { name: "MessageTokens", make: message_tokens },
+    Schema { name: "Embeddings", make: embeddings },
+    Schema { name: "Tokenized", make: tokenized },
+    Schema { name: "Detokenized", make: detokenized },
+    Schema { name: "TokenizerInfo", make: tokenizer_info },
+    Schema { name: "Rendered", make: rendered },
+    Schema { name: "RenderedList", make: rendered_list },
+    Schema { name: "Generated", make: generated },
+    Schema { name: "GeneratedToken", make: generated_token },
     Schema { name: "ModelList", make: models },
     Schema { name: "Model", make: model },
     Schema { name: "Probe", make: probe },
@@ -35,6 +53,12 @@ fn object<const N: usize, const M: usize>(always: [(&str, Value); N], maybe: [(&
     let members: Map<String, Value> =
         always.into_iter().chain(maybe).map(|(name, schema)| (name.to_owned(), schema)).collect();
     json!({ "type": "object", "properties": members, "required": required })
+}
+
+/// An object that has members beside those that are named.
+fn open(mut object: Value) -> Value {
+    object["additionalProperties"] = true.into();
+    object
 }
 
 fn string() -> Value {
@@ -321,4 +345,282 @@ fn document() -> Value {
         ("components", any()),
     ];
     object(always, [])
+}
+
+fn any_object() -> Value {
+    json!({ "type": "object" })
+}
+
+fn text_logprobs() -> Value {
+    or_null(object(
+        [
+            ("text_offset", list(count())),
+            ("token_logprobs", list(or_null(number()))),
+            ("tokens", list(string())),
+            ("top_logprobs", list(or_null(object_by_name(number())))),
+        ],
+        [],
+    ))
+}
+
+fn text_choice(reason: Value) -> Value {
+    object(
+        [("index", count()), ("text", string()), ("logprobs", text_logprobs()), ("finish_reason", reason)],
+        [
+            ("stop_reason", stop_reason()),
+            ("token_ids", list(count())),
+            ("prompt_token_ids", list(count())),
+            ("prompt_logprobs", prompt_logprobs()),
+        ],
+    )
+}
+
+fn text_head(choice: Value) -> [(&'static str, Value); 7] {
+    [
+        ("id", string()),
+        ("object", word("text_completion")),
+        ("created", count()),
+        ("model", string()),
+        ("choices", list(choice)),
+        ("service_tier", tiers()),
+        ("system_fingerprint", string()),
+    ]
+}
+
+fn completion() -> Value {
+    let maybe = [("usage", named("Usage")), ("metadata", labels()), ("warnings", warnings())];
+    object(text_head(text_choice(one_of(&["stop", "length"]))), maybe)
+}
+
+fn completion_chunk() -> Value {
+    let maybe = [("usage", or_null(named("Usage"))), ("warnings", warnings())];
+    object(text_head(text_choice(or_null(one_of(&["stop", "length"])))), maybe)
+}
+
+fn item() -> Value {
+    let kinds = ["message", "reasoning", "function_call", "function_call_output"];
+    open(object([("id", string()), ("type", one_of(&kinds))], []))
+}
+
+fn response() -> Value {
+    let input = object([("cached_tokens", count()), ("cache_write_tokens", count())], []);
+    let output = object([("reasoning_tokens", count())], []);
+    let usage = object(
+        [
+            ("input_tokens", count()),
+            ("input_tokens_details", input),
+            ("output_tokens", count()),
+            ("output_tokens_details", output),
+            ("total_tokens", count()),
+        ],
+        [],
+    );
+    let fault = object([("code", string()), ("message", string())], []);
+    let count_or_null = || or_null(count());
+    object(
+        [
+            ("id", string()),
+            ("object", word("response")),
+            ("created_at", count()),
+            ("status", one_of(&["in_progress", "completed", "incomplete", "failed"])),
+            ("error", or_null(fault)),
+            ("incomplete_details", or_null(object([("reason", string())], []))),
+            ("model", string()),
+            ("output", list(item())),
+            ("service_tier", tiers()),
+            ("instructions", text_or_null()),
+            ("metadata", labels()),
+            ("parallel_tool_calls", json!({ "type": "boolean" })),
+            ("store", json!({ "type": "boolean" })),
+            ("background", json!({ "type": "boolean" })),
+            ("truncation", word("disabled")),
+            ("temperature", number()),
+            ("top_p", number()),
+            ("max_output_tokens", count_or_null()),
+            ("max_tool_calls", count_or_null()),
+            ("previous_response_id", text_or_null()),
+            ("top_logprobs", count_or_null()),
+            ("reasoning", any_object()),
+            ("text", any_object()),
+            ("tool_choice", json!({ "type": ["string", "object"] })),
+            ("tools", list(any_object())),
+            ("usage", or_null(usage)),
+        ],
+        [
+            ("completed_at", count()),
+            ("user", string()),
+            ("safety_identifier", string()),
+            ("prompt_cache_key", string()),
+            ("warnings", warnings()),
+        ],
+    )
+}
+
+fn response_event() -> Value {
+    open(object([("type", string()), ("sequence_number", count())], []))
+}
+
+fn response_deleted() -> Value {
+    object([("id", string()), ("object", word("response")), ("deleted", json!({ "const": true }))], [])
+}
+
+fn response_items() -> Value {
+    object(
+        [
+            ("object", word("list")),
+            ("data", list(item())),
+            ("first_id", text_or_null()),
+            ("last_id", text_or_null()),
+            ("has_more", json!({ "type": "boolean" })),
+        ],
+        [],
+    )
+}
+
+fn response_tokens() -> Value {
+    object([("object", word("response.input_tokens")), ("input_tokens", count())], [])
+}
+
+fn message() -> Value {
+    let block = open(object([("type", one_of(&["thinking", "text", "tool_use"]))], []));
+    let usage = object(
+        [
+            ("input_tokens", count()),
+            ("cache_creation_input_tokens", count()),
+            ("cache_read_input_tokens", count()),
+            ("output_tokens", count()),
+            ("output_tokens_details", object([("thinking_tokens", count())], [])),
+            ("service_tier", string()),
+        ],
+        [],
+    );
+    let reasons = ["end_turn", "max_tokens", "stop_sequence", "tool_use", "model_context_window_exceeded"];
+    object(
+        [
+            ("id", string()),
+            ("type", word("message")),
+            ("role", word("assistant")),
+            ("model", string()),
+            ("content", list(block)),
+            ("stop_reason", or_null(one_of(&reasons))),
+            ("stop_sequence", text_or_null()),
+            ("usage", usage),
+        ],
+        [("warnings", warnings())],
+    )
+}
+
+fn message_event() -> Value {
+    open(object([("type", string())], []))
+}
+
+fn message_tokens() -> Value {
+    object([("input_tokens", count())], [])
+}
+
+fn embeddings() -> Value {
+    let vector =
+        json!({ "anyOf": [{ "type": "array", "items": { "type": "number" } }, { "type": "string" }] });
+    let item = object([("object", word("embedding")), ("index", count()), ("embedding", vector)], []);
+    let usage = object([("prompt_tokens", count()), ("total_tokens", count())], []);
+    object(
+        [("object", word("list")), ("data", list(item)), ("model", string()), ("usage", usage)],
+        [("warnings", warnings())],
+    )
+}
+
+fn tokenized() -> Value {
+    object(
+        [
+            ("count", count()),
+            ("max_model_len", count()),
+            ("tokens", list(count())),
+            ("token_strs", or_null(list(text_or_null()))),
+        ],
+        [],
+    )
+}
+
+fn detokenized() -> Value {
+    object([("prompt", string())], [])
+}
+
+fn tokenizer_info() -> Value {
+    let any = || json!({});
+    open(object(
+        [
+            ("model_max_length", any()),
+            ("bos_token", any()),
+            ("eos_token", any()),
+            ("pad_token", any()),
+            ("chat_template", any()),
+        ],
+        [],
+    ))
+}
+
+fn rendered() -> Value {
+    object(
+        [
+            ("request_id", string()),
+            ("model", string()),
+            ("prompt", string()),
+            ("token_ids", list(count())),
+            ("num_tokens", count()),
+        ],
+        [("warnings", warnings())],
+    )
+}
+
+fn rendered_list() -> Value {
+    list(named("Rendered"))
+}
+
+fn text_token() -> Value {
+    let logprob = or_null(number());
+    let special = json!({ "type": "boolean" });
+    object([("id", count()), ("text", string()), ("logprob", logprob), ("special", special)], [])
+}
+
+fn text_reasons() -> Value {
+    one_of(&["length", "eos_token", "stop_sequence"])
+}
+
+fn sequence_members() -> [(&'static str, Value); 5] {
+    let prefill = object([("id", count()), ("text", string()), ("logprob", or_null(number()))], []);
+    [
+        ("finish_reason", text_reasons()),
+        ("generated_tokens", count()),
+        ("seed", or_null(json!({ "type": "integer" }))),
+        ("prefill", list(prefill)),
+        ("tokens", list(text_token())),
+    ]
+}
+
+fn generated() -> Value {
+    let tops = || ("top_tokens", list(list(text_token())));
+    let other = object(sequence_members(), [tops(), ("generated_text", string())]);
+    let details = object(sequence_members(), [tops(), ("best_of_sequences", list(other))]);
+    object([("generated_text", string())], [("details", details), ("warnings", warnings())])
+}
+
+fn generated_token() -> Value {
+    let details = object(
+        [
+            ("finish_reason", text_reasons()),
+            ("generated_tokens", count()),
+            ("seed", or_null(json!({ "type": "integer" }))),
+            ("input_length", count()),
+        ],
+        [],
+    );
+    object(
+        [
+            ("index", count()),
+            ("token", text_token()),
+            ("generated_text", text_or_null()),
+            ("details", or_null(details)),
+        ],
+        [("top_tokens", list(text_token()))],
+    )
 }

@@ -18,8 +18,13 @@ const TOKEN_IDS_OUT: Shape = List(limits::STOP_TOKEN_IDS, &TokenId);
 const MODEL: &[Param] =
     &[required("model", Within(limits::MODEL), "The model's name; `GET /v1/models` lists its names.")];
 
+const TEMPERATURE: &[Param] = &[param(
+    "temperature",
+    Within(limits::TEMPERATURE),
+    "How freely tokens are chosen; 0 takes the likeliest.",
+)];
+
 const SAMPLING: &[Param] = &[
-    param("temperature", Within(limits::TEMPERATURE), "How freely tokens are chosen; 0 takes the likeliest."),
     param(
         "top_p",
         Within(limits::TOP_P),
@@ -88,18 +93,20 @@ const CHAT_LOGPROBS: &[Param] = &[
     param("top_logprobs", Within(limits::TOP_LOGPROBS), "Tells so many of the likeliest tokens beside each."),
 ];
 
-const PROMPT_REPORT: &[Param] = &[
-    param(
-        "prompt_logprobs",
-        Within(limits::PROMPT_LOGPROBS),
-        "Tells how likely each token of the prompt was.",
-    ),
-    param(
-        "truncate_prompt_tokens",
-        Within(limits::TRUNCATE_PROMPT_TOKENS),
-        "Keeps so many of the prompt's last tokens; -1 for as many as the context holds. Not 0.",
-    ),
-];
+const TRUNCATE: &[Param] = &[param(
+    "truncate_prompt_tokens",
+    Within(limits::TRUNCATE_PROMPT_TOKENS),
+    "Keeps so many of the prompt's last tokens; -1 for as many as the context holds. Not 0.",
+)];
+
+const SPECIAL: &[Param] =
+    &[param("skip_special_tokens", Boolean, "Leaves special tokens out of the text; true unless said.")];
+
+const PROMPT_REPORT: &[Param] = &[param(
+    "prompt_logprobs",
+    Within(limits::PROMPT_LOGPROBS),
+    "Tells how likely each token of the prompt was.",
+)];
 
 const SHOW: &[Param] = &[
     param("return_token_ids", Boolean, "Tells the ids of all tokens."),
@@ -108,7 +115,6 @@ const SHOW: &[Param] = &[
         Boolean,
         "Writes `token_id:7` for a token's text in log probabilities.",
     ),
-    param("skip_special_tokens", Boolean, "Leaves special tokens out of the text; true unless said."),
     param("echo", Boolean, "Begins the answer with what it continues."),
 ];
 
@@ -243,6 +249,9 @@ const TOOLS: &[Param] = &[
     param("tools", List(limits::TOOLS, &TOOL), "Functions that the model may call."),
     param("tool_choice", TOOL_CHOICE, "Whether and which tool is called."),
     param("parallel_tool_calls", Boolean, "Whether an answer may hold several calls; true unless said."),
+];
+
+const FUNCTIONS: &[Param] = &[
     param("functions", List(limits::TOOLS, &FUNCTION), "The older way of `tools`."),
     param("function_call", Either(&[OneOf(&["none", "auto"]), NAMED]), "The older way of `tool_choice`."),
 ];
@@ -281,14 +290,18 @@ pub(in crate::api) const CHAT_COMPLETIONS: Groups = &[
     MODEL,
     MESSAGES,
     TOOLS,
+    FUNCTIONS,
     REASONING,
     FORM,
+    TEMPERATURE,
     SAMPLING,
     CHOICES,
     LIMIT,
     END,
     CHAT_LOGPROBS,
     PROMPT_REPORT,
+    TRUNCATE,
+    SPECIAL,
     SHOW,
     STREAM,
     PREDICTION,
@@ -297,3 +310,280 @@ pub(in crate::api) const CHAT_COMPLETIONS: Groups = &[
     SALT,
     TEMPLATE_ENDS,
 ];
+
+const ADD_SPECIAL: &[Param] =
+    &[param("add_special_tokens", Boolean, "Begins a text as the tokenizer does; true unless said.")];
+
+/// A text, token ids, or a list of either.
+macro_rules! prompts {
+    ($text:expr, $list:expr, $tokens:expr) => {
+        Either(&[
+            Within($text),
+            List($tokens, &TokenId),
+            List($list, &Either(&[Within($text), List($tokens, &TokenId)])),
+        ])
+    };
+}
+
+const COMPLETION: &[Param] = &[
+    required(
+        "prompt",
+        prompts!(limits::PROMPT, limits::PROMPTS, limits::PROMPT_TOKENS),
+        "What is continued: a text, token ids, or a list of either.",
+    ),
+    param(
+        "max_tokens",
+        Within(limits::COMPLETION_MAX_TOKENS),
+        "Most tokens of an output; 16 unless said, 0 only reads the prompt.",
+    ),
+    param(
+        "max_completion_tokens",
+        Within(limits::COMPLETION_MAX_COMPLETION_TOKENS),
+        "The newer name of `max_tokens`, which it wins over.",
+    ),
+    param("logprobs", Within(limits::LOGPROBS), "Tells so many of the likeliest tokens beside each."),
+    param("best_of", Within(limits::BEST_OF), "Makes so many outputs and shows the `n` likeliest."),
+];
+
+/// What `POST /v1/completions` honours.
+pub(in crate::api) const COMPLETIONS: Groups = &[
+    MODEL,
+    COMPLETION,
+    ADD_SPECIAL,
+    FORM,
+    TEMPERATURE,
+    SAMPLING,
+    CHOICES,
+    END,
+    PROMPT_REPORT,
+    TRUNCATE,
+    SPECIAL,
+    SHOW,
+    STREAM,
+    LABELS,
+    PLACE,
+    SALT,
+];
+
+const EMBEDDING: &[Param] = &[
+    required(
+        "input",
+        prompts!(limits::EMBEDDING_INPUT, limits::INPUTS, limits::INPUT_TOKENS),
+        "What is embedded: a text, token ids, or a list of either.",
+    ),
+    param("encoding_format", OneOf(&["float", "base64"]), "How a vector is written; `float` unless said."),
+    param("pooling", OneOf(&["last", "mean"]), "Which hidden states make the vector; `last` unless said."),
+];
+
+/// What `POST /v1/embeddings` honours.
+pub(in crate::api) const EMBEDDINGS: Groups = &[MODEL, EMBEDDING, ADD_SPECIAL, TRUNCATE, LABELS, PLACE, SALT];
+
+const ANY_MODEL: &[Param] = &[param("model", Within(limits::MODEL), "The model's name; there is only one.")];
+
+const TOKENIZED: &[Param] = &[
+    param("prompt", Within(limits::TOKENIZE_PROMPT), "A text; a request has this or `messages`."),
+    param("messages", List(limits::MESSAGES, &MESSAGE), "A conversation."),
+    param("return_token_strs", Boolean, "Tells how the vocabulary spells each token."),
+];
+
+/// What `POST /tokenize` honours.
+pub(in crate::api) const TOKENIZE: Groups =
+    &[ANY_MODEL, TOKENIZED, TOOLS, FUNCTIONS, REASONING, TEMPLATE_ENDS];
+
+/// What `POST /detokenize` honours.
+pub(in crate::api) const DETOKENIZE: Groups =
+    &[ANY_MODEL, &[required("tokens", List(limits::TOKENS, &TokenId), "Ids of tokens.")]];
+
+const GRAMMAR: Shape = Object(&[
+    required("type", OneOf(&["json", "json_schema", "regex"]), ""),
+    required("value", Either(&[AnyObject, Within(limits::REGEX)]), ""),
+]);
+
+const PARAMETERS: Shape = Object(&[
+    param("do_sample", Boolean, ""),
+    param("temperature", Within(limits::TEMPERATURE), ""),
+    param("top_p", Within(limits::TOP_P), ""),
+    param("top_k", Within(limits::TOP_K), ""),
+    param("seed", Within(limits::SEED), ""),
+    param("repetition_penalty", Within(limits::REPETITION_PENALTY), ""),
+    param("frequency_penalty", Within(limits::FREQUENCY_PENALTY), ""),
+    param("best_of", Within(limits::BEST_OF), ""),
+    param("max_new_tokens", Within(limits::MAX_NEW_TOKENS), "100 unless said."),
+    param("stop", List(limits::STOP, &Within(limits::STOP_STRING)), ""),
+    param("return_full_text", Boolean, ""),
+    param("details", Boolean, ""),
+    param("decoder_input_details", Boolean, ""),
+    param("top_n_tokens", Within(limits::TOP_N_TOKENS), ""),
+    param("truncate", Within(limits::TRUNCATE), ""),
+    param("grammar", GRAMMAR, ""),
+]);
+
+/// What `POST /generate` and `POST /generate_stream` honour.
+pub(in crate::api) const TEXT_GENERATION: Groups = &[
+    &[
+        required("inputs", Within(limits::TEXT_INPUTS), "What is continued."),
+        param("parameters", PARAMETERS, "As in text-generation-inference."),
+    ],
+    SALT,
+];
+
+const FORMAT: Shape = Object(&[
+    required("type", OneOf(&["text", "json_object", "json_schema"]), ""),
+    param("name", Within(limits::SCHEMA_NAME), "With the type `json_schema`."),
+    param("schema", AnyObject, "With the type `json_schema`."),
+    param("strict", Boolean, ""),
+    param("description", Within(limits::TOOL_DESCRIPTION), ""),
+]);
+
+const RESPONSE: &[Param] = &[
+    param(
+        "input",
+        Either(&[Within(limits::ITEM_TEXT), List(limits::ITEMS, &AnyObject)]),
+        "A text of the user, or the items of a conversation.",
+    ),
+    param("instructions", Within(limits::INSTRUCTIONS), "What the system says first."),
+    param(
+        "previous_response_id",
+        Within(limits::PREVIOUS_RESPONSE_ID),
+        "A kept response whose conversation goes on.",
+    ),
+    param("max_output_tokens", Within(limits::MAX_OUTPUT_TOKENS), "Most tokens of the answer."),
+    param(
+        "max_tool_calls",
+        Within(limits::MAX_TOOL_CALLS),
+        "Counts the server's own tools, of which there are none.",
+    ),
+    param("tools", List(limits::TOOLS, &AnyObject), "Functions that the model may call."),
+    param("tool_choice", TOOL_CHOICE, "Whether and which tool is called."),
+    param("parallel_tool_calls", Boolean, "Whether an answer may hold several calls; true unless said."),
+    param(
+        "reasoning",
+        Object(&[param("effort", OneOf(&["none", "minimal", "low", "medium", "high", "xhigh", "max"]), "")]),
+        "How much the model thinks first.",
+    ),
+    param("text", Object(&[param("format", FORMAT, "")]), "The form that the answer has."),
+    param(
+        "include",
+        List(limits::INCLUDE, &Within(limits::INCLUDED)),
+        "`message.output_text.logprobs` tells how likely tokens were.",
+    ),
+    param("top_logprobs", Within(limits::TOP_LOGPROBS), "Tells so many of the likeliest tokens beside each."),
+    param("store", Boolean, "Whether the response is kept; true unless said."),
+];
+
+/// What `POST /v1/responses` honours.
+pub(in crate::api) const RESPONSES: Groups = &[
+    MODEL,
+    RESPONSE,
+    REASONING,
+    FORM,
+    TEMPERATURE,
+    SAMPLING,
+    END,
+    TRUNCATE,
+    SPECIAL,
+    STREAM,
+    LABELS,
+    PLACE,
+    SALT,
+];
+
+const BLOCKS: Shape = Either(&[Within(limits::CONTENT), List(limits::BLOCKS, &AnyObject)]);
+
+const MESSAGES_TOOL: Shape = Object(&[
+    required("name", Within(limits::TOOL_NAME), "Letters, digits, `_` and `-`."),
+    required("input_schema", AnyObject, "A JSON schema."),
+    param("type", OneOf(&["custom"]), ""),
+    param("description", Within(limits::TOOL_DESCRIPTION), ""),
+    param("strict", Boolean, ""),
+]);
+
+const MESSAGES_FORMAT: Shape = Object(&[
+    required("type", OneOf(&["json_schema"]), ""),
+    required("schema", AnyObject, ""),
+    param("name", Within(limits::SCHEMA_NAME), ""),
+]);
+
+const DIALECT: &[Param] = &[
+    required(
+        "messages",
+        List(
+            limits::MESSAGES,
+            &Object(&[
+                required("role", OneOf(&["user", "assistant", "system"]), ""),
+                required("content", BLOCKS, "A text, or typed blocks."),
+            ]),
+        ),
+        "The conversation so far.",
+    ),
+    param(
+        "system",
+        Either(&[Within(limits::SYSTEM), List(limits::BLOCKS, &AnyObject)]),
+        "What the system says first.",
+    ),
+    param("tools", List(limits::TOOLS, &MESSAGES_TOOL), "Functions that the model may call."),
+    param(
+        "tool_choice",
+        Object(&[
+            required("type", OneOf(&["auto", "any", "none", "tool"]), ""),
+            param("name", Within(limits::TOOL_NAME), "With the type `tool`."),
+            param("disable_parallel_tool_use", Boolean, ""),
+        ]),
+        "Whether and which tool is called.",
+    ),
+    param(
+        "thinking",
+        Object(&[
+            required("type", OneOf(&["enabled", "adaptive", "disabled"]), ""),
+            param("budget_tokens", Within(limits::BUDGET_TOKENS), "With the type `enabled`."),
+            param("display", OneOf(&["summarized", "omitted"]), ""),
+        ]),
+        "Whether the model thinks first.",
+    ),
+    param(
+        "output_config",
+        Object(&[
+            param("effort", OneOf(&["none", "minimal", "low", "medium", "high", "xhigh", "max"]), ""),
+            param("format", MESSAGES_FORMAT, ""),
+        ]),
+        "How hard the model thinks, and the form of its answer.",
+    ),
+    param("output_format", MESSAGES_FORMAT, "The older way of `output_config.format`."),
+    param("temperature", Within(limits::MESSAGES_TEMPERATURE), "How freely tokens are chosen."),
+    param(
+        "stop_sequences",
+        List(limits::STOP_SEQUENCES, &Within(limits::STOP_SEQUENCE)),
+        "Texts before which the answer ends.",
+    ),
+    param("stream", Boolean, "Answers with server-sent events, piece by piece."),
+    param("metadata", Object(&[param("user_id", Within(limits::USER_ID), "A label for the log.")]), ""),
+];
+
+/// What `POST /v1/messages` honours.
+pub(in crate::api) const MESSAGES_API: Groups = &[
+    MODEL,
+    &[required("max_tokens", Within(limits::MAX_TOKENS), "Most tokens of the answer.")],
+    DIALECT,
+    SAMPLING,
+    SALT,
+];
+
+/// What `POST /v1/messages/count_tokens` honours: the same, but no length is needed.
+pub(in crate::api) const MESSAGES_COUNT: Groups = &[
+    MODEL,
+    &[param("max_tokens", Within(limits::MAX_TOKENS), "Most tokens of the answer.")],
+    DIALECT,
+    SAMPLING,
+    SALT,
+];
+
+/// What `GET /v1/responses/{id}/input_items` takes in its address.
+pub(super) const PAGE: &[Param] = &[
+    param("order", OneOf(&["asc", "desc"]), "`desc` unless said: the last item first."),
+    param("after", Within(limits::ITEM_ID), "The item after which the page begins."),
+    param("limit", Within(limits::PAGE_LIMIT), "Most items of a page; 20 unless said."),
+];
+
+/// What `GET /v1/responses/{id}` takes in its address.
+pub(super) const FOLLOW: &[Param] =
+    &[param("stream", OneOf(&["false"]), "Only answers made in the background could be followed.")];

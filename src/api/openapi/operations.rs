@@ -1,5 +1,6 @@
 //! The table of operations: what is served where, what it takes and what it answers.
 
+use super::examples;
 use super::groups::{self, Groups};
 use super::shape::Param;
 use crate::api::params::{self, Policy};
@@ -32,7 +33,7 @@ pub(super) struct Body {
     pub(super) name: &'static str,
     /// What is honoured.
     pub(super) honoured: Groups,
-    /// Whether `model` may be left out.
+    /// What is known, but not honoured.
     pub(super) policies: &'static [Policy],
     /// A request that is answered.
     pub(super) example: fn() -> serde_json::Value,
@@ -111,7 +112,19 @@ const fn post(
     Operation { method: "post", path, tag, id, summary, body: Some(body), query: &[], answer, faults }
 }
 
+const fn body(
+    name: &'static str,
+    honoured: Groups,
+    policies: &'static [Policy],
+    example: fn() -> serde_json::Value,
+) -> Body {
+    Body { name, honoured, policies, example }
+}
+
 const GENERATION: &str = "Generation";
+const RESPONSES: &str = "Responses";
+const ANTHROPIC: &str = "Messages, in Anthropic's dialect";
+const TOKENS: &str = "Tokens and prompts";
 const MODELS: &str = "Models";
 const OPERATION: &str = "Operation";
 
@@ -122,13 +135,162 @@ pub(super) const OPERATIONS: &[Operation] = &[
         GENERATION,
         "createChatCompletion",
         "Answers a conversation, whole or as a stream.",
-        Body {
-            name: "ChatCompletionRequest",
-            honoured: groups::CHAT_COMPLETIONS,
-            policies: params::CHAT_COMPLETIONS,
-            example: super::examples::chat,
-        },
+        body("ChatCompletionRequest", groups::CHAT_COMPLETIONS, params::CHAT_COMPLETIONS, examples::chat),
         Answer::JsonOrEvents("ChatCompletion", "ChatCompletionChunk"),
+    ),
+    post(
+        "/v1/chat/completions/render",
+        TOKENS,
+        "renderChatCompletion",
+        "The prompt that a conversation becomes, without an answer.",
+        body("ChatCompletionRequest", groups::CHAT_COMPLETIONS, params::CHAT_COMPLETIONS, examples::chat),
+        Answer::Json("Rendered"),
+    ),
+    post(
+        "/v1/completions",
+        GENERATION,
+        "createCompletion",
+        "Continues texts, whole or as a stream.",
+        body("CompletionRequest", groups::COMPLETIONS, params::COMPLETIONS, examples::completion),
+        Answer::JsonOrEvents("Completion", "CompletionChunk"),
+    ),
+    post(
+        "/v1/completions/render",
+        TOKENS,
+        "renderCompletion",
+        "The prompts of a completion as the model would read them, without an answer.",
+        body("CompletionRequest", groups::COMPLETIONS, params::COMPLETIONS, examples::completion),
+        Answer::Json("RenderedList"),
+    ),
+    post(
+        "/v1/responses",
+        RESPONSES,
+        "createResponse",
+        "Answers a conversation with typed items, whole or as a stream, and keeps it.",
+        body("ResponseRequest", groups::RESPONSES, params::RESPONSES, examples::response),
+        Answer::JsonOrEvents("Response", "ResponseEvent"),
+    ),
+    post(
+        "/v1/responses/input_tokens",
+        RESPONSES,
+        "countResponseTokens",
+        "Counts the tokens of a conversation without answering it.",
+        body("ResponseRequest", groups::RESPONSES, params::RESPONSES, examples::response),
+        Answer::Json("ResponseTokens"),
+    ),
+    Operation {
+        query: groups::FOLLOW,
+        ..get(
+            "/v1/responses/{id}",
+            RESPONSES,
+            "retrieveResponse",
+            "A response that is kept.",
+            Answer::Json("Response"),
+            Faults::OfNamed,
+        )
+    },
+    Operation {
+        method: "delete",
+        ..get(
+            "/v1/responses/{id}",
+            RESPONSES,
+            "deleteResponse",
+            "Forgets a response.",
+            Answer::Json("ResponseDeleted"),
+            Faults::OfNamed,
+        )
+    },
+    Operation {
+        method: "post",
+        ..get(
+            "/v1/responses/{id}/cancel",
+            RESPONSES,
+            "cancelResponse",
+            "Always refuses: only a response made in the background can be cancelled, and there are none.",
+            Answer::Never,
+            Faults::OfNamed,
+        )
+    },
+    Operation {
+        query: groups::PAGE,
+        ..get(
+            "/v1/responses/{id}/input_items",
+            RESPONSES,
+            "listResponseItems",
+            "The items that a response was made from.",
+            Answer::Json("ResponseItems"),
+            Faults::OfNamed,
+        )
+    },
+    Operation {
+        faults: Faults::OfAnthropicBody,
+        ..post(
+            "/v1/messages",
+            ANTHROPIC,
+            "createMessage",
+            "Answers a conversation, whole or as a stream.",
+            body("MessageRequest", groups::MESSAGES_API, params::MESSAGES_API, examples::message),
+            Answer::JsonOrEvents("Message", "MessageEvent"),
+        )
+    },
+    Operation {
+        faults: Faults::OfAnthropicBody,
+        ..post(
+            "/v1/messages/count_tokens",
+            ANTHROPIC,
+            "countMessageTokens",
+            "Counts the tokens of a conversation without answering it.",
+            body("MessageCountRequest", groups::MESSAGES_COUNT, params::MESSAGES_API, examples::count),
+            Answer::Json("MessageTokens"),
+        )
+    },
+    post(
+        "/v1/embeddings",
+        GENERATION,
+        "createEmbedding",
+        "Texts and tokens as vectors of length 1.",
+        body("EmbeddingRequest", groups::EMBEDDINGS, params::EMBEDDINGS, examples::embedding),
+        Answer::Json("Embeddings"),
+    ),
+    post(
+        "/generate",
+        GENERATION,
+        "generate",
+        "Continues a text, in the shape of text-generation-inference.",
+        body("GenerateRequest", groups::TEXT_GENERATION, params::TEXT_GENERATION, examples::generate),
+        Answer::Json("Generated"),
+    ),
+    post(
+        "/generate_stream",
+        GENERATION,
+        "generateStream",
+        "The same as a stream of tokens.",
+        body("GenerateRequest", groups::TEXT_GENERATION, params::TEXT_GENERATION, examples::generate),
+        Answer::Events("GeneratedToken"),
+    ),
+    post(
+        "/tokenize",
+        TOKENS,
+        "tokenize",
+        "The tokens of a text or of a conversation.",
+        body("TokenizeRequest", groups::TOKENIZE, params::TOKENIZE, examples::tokenize),
+        Answer::Json("Tokenized"),
+    ),
+    post(
+        "/detokenize",
+        TOKENS,
+        "detokenize",
+        "The text of tokens.",
+        body("DetokenizeRequest", groups::DETOKENIZE, params::DETOKENIZE, examples::detokenize),
+        Answer::Json("Detokenized"),
+    ),
+    get(
+        "/tokenizer_info",
+        TOKENS,
+        "tokenizerInfo",
+        "What the model's files say of its tokenizer.",
+        Answer::Json("TokenizerInfo"),
+        Faults::OfPlain,
     ),
     get(
         "/v1/models",

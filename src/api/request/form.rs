@@ -147,7 +147,10 @@ fn guided(fields: &mut Fields) -> Result<Vec<FormRequest>, ApiError> {
 }
 
 /// A schema given as JSON, or as a string of JSON.
-fn schema_of(at: &str, value: Value) -> Result<Value, ApiError> {
+///
+/// # Errors
+/// A value that is neither.
+pub(in crate::api) fn schema_of(at: &str, value: Value) -> Result<Value, ApiError> {
     match value {
         Value::Object(_) => Ok(value),
         Value::String(text) => {

@@ -2,6 +2,7 @@
 
 pub(super) mod form;
 pub(super) mod messages;
+pub(super) mod prompts;
 pub(super) mod reasoning;
 pub(super) mod sampling;
 pub(super) mod stream;

@@ -118,7 +118,10 @@ fn stop(fields: &mut Fields) -> Result<Vec<String>, ApiError> {
 }
 
 /// Takes a list of strings; an absent one is empty.
-pub(super) fn strings(
+///
+/// # Errors
+/// A value of the wrong type or out of its bounds.
+pub(in crate::api) fn strings(
     fields: &mut Fields,
     name: &str,
     items: &Limit,

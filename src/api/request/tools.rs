@@ -109,7 +109,10 @@ pub(in crate::api) fn no_parameters() -> Map<String, Value> {
 }
 
 /// The `name` of a function: letters, digits, `_` and `-`, as OpenAI has it.
-fn name(fields: &mut Fields) -> Result<String, ApiError> {
+///
+/// # Errors
+/// A name that is none.
+pub(in crate::api) fn name(fields: &mut Fields) -> Result<String, ApiError> {
     let at = fields.path("name");
     let name = fields.string("name", &limits::TOOL_NAME)?.ok_or_else(|| ApiError::missing(&at))?;
     if name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-')) {
@@ -132,7 +135,11 @@ pub(in crate::api) fn distinct(tools: &[ToolDefinition], at: &str) -> Result<(),
     Ok(())
 }
 
-fn parse_choice(value: Value) -> Result<ToolChoice, ApiError> {
+/// What `tool_choice` asks for.
+///
+/// # Errors
+/// A choice that there is not.
+pub(in crate::api) fn parse_choice(value: Value) -> Result<ToolChoice, ApiError> {
     const AT: &str = "tool_choice";
     match value {
         Value::String(word) => match word.as_str() {
