@@ -18,6 +18,7 @@ use subtle::{ConditionallySelectable, ConstantTimeEq};
 use super::config::{Secret, ServerConfig};
 use super::error::ApiError;
 use super::state::AppState;
+use super::wording::Reader;
 use crate::serving::TenantId;
 
 /// Routes for probes and for people who look whether the server is there.
@@ -40,6 +41,8 @@ pub struct ApiKeys {
 pub(super) struct Caller {
     /// The number of its key, or the default where no key was asked for.
     pub(super) tenant: TenantId,
+    /// The language in which it reads errors.
+    pub(super) reader: Reader,
 }
 
 impl Caller {
@@ -190,11 +193,12 @@ fn caller(
     route: Option<&MatchedPath>,
     headers: &HeaderMap,
 ) -> Result<Caller, &'static str> {
+    let reader = Reader::of(headers);
     if state.keys.is_empty() || is_public(route, &state.config) {
-        return Ok(Caller::default());
+        return Ok(Caller { reader, ..Caller::default() });
     }
     let tenant = state.keys.owner(key(headers)?).ok_or("Incorrect API key provided.")?;
-    Ok(Caller { tenant })
+    Ok(Caller { tenant, reader })
 }
 
 fn is_public(route: Option<&MatchedPath>, config: &ServerConfig) -> bool {

@@ -34,6 +34,7 @@ mod state;
 mod text_generation;
 mod tokenize;
 mod version;
+mod wording;
 
 pub use auth::{ApiKeyError, ApiKeys};
 pub use config::{Secret, ServerConfig};

@@ -18,7 +18,7 @@ use super::responses::ResponseStore;
 use super::state::{AppState, Phase};
 use super::{
     access_log, auth, chat, completions, embeddings, health, messages, metrics, models, openapi, request_id,
-    responses, text_generation, tokenize, version,
+    responses, text_generation, tokenize, version, wording,
 };
 
 /// Every route of the server.
@@ -63,6 +63,7 @@ pub fn router(state: Arc<AppState>) -> Router {
         .layer(from_fn_with_state(Arc::clone(&state), close_when_draining))
         .layer(option_layer(cors(&state.config.cors_origins)))
         .layer(from_fn(forbid_sniffing))
+        .layer(from_fn(wording::tell_reader))
         .layer(from_fn(messages::speak))
         .layer(from_fn_with_state(Arc::clone(&state), access_log::record))
         .layer(from_fn_with_state(Arc::clone(&state), request_id::set_request_id))

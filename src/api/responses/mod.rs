@@ -65,7 +65,7 @@ pub(super) async fn create(
     let answer = Answer { head, show, num_prompt_tokens, settings };
     let mut draft = Draft::new(answer, Arc::clone(&state), keep);
     let mut response = if stream {
-        let times = StreamTimes::new(&state.config, deadline.at);
+        let times = StreamTimes::new(&state.config, deadline.at, caller.reader);
         let renderer = EventRenderer::new(draft, record);
         sse::respond(generation, renderer, times, state.lifecycle.clone()).await?
     } else {
