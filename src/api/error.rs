@@ -151,8 +151,8 @@ impl ApiError {
     }
 
     /// 400: a request that this endpoint never grants.
-    pub(super) fn never_granted(message: &str) -> Self {
-        Self::bad_request("unsupported_operation", message.to_owned())
+    pub(super) fn never_granted(message: impl Into<Wording>) -> Self {
+        Self::bad_request("unsupported_operation", message)
     }
 
     /// 404: no such route.
@@ -379,9 +379,11 @@ impl From<GenerateError> for ApiError {
             }
             GenerateError::ContextLengthExceeded { num_prompt_tokens, max_model_len } => {
                 // Clients such as litellm know the error by how it begins.
-                let message = format!(
+                let message = said!(
                     "This model's maximum context length is {max_model_len} tokens. However, the messages \
-                     take {num_prompt_tokens} tokens, which leaves no room for an answer. Shorten the messages."
+                     take {num_prompt_tokens} tokens, which leaves no room for an answer. Shorten the messages.",
+                    "이 모델의 최대 컨텍스트 길이는 {max_model_len}토큰이지만 메시지가 {num_prompt_tokens}토큰이어서 답변할 \
+                     자리가 없습니다. 메시지를 줄여 주십시오."
                 );
                 Self::bad_request("context_length_exceeded", message).about("messages")
             }

@@ -5,6 +5,7 @@ use serde_json::{Map, Value};
 use super::error::{ApiError, shown};
 use super::limits::Limit;
 use super::openapi::groups::{Groups, describes};
+use super::wording::said;
 
 /// The members of a JSON object that have not been read yet; `null` is the same as absent.
 #[derive(Debug)]
@@ -152,7 +153,13 @@ pub(super) fn string_at(at: &str, value: Value, limit: &Limit) -> Result<String,
 /// The token id at `at`; whether the vocabulary has it is for the model to say.
 pub(super) fn token_id(at: &str, value: &Value) -> Result<u32, ApiError> {
     let id = whole(value).ok_or_else(|| ApiError::invalid_type(at, "a token id", value))?;
-    let message = || format!("'{at}' must be a token id, but it is {}.", shown(&id.to_string()));
+    let message = || {
+        said!(
+            "'{at}' must be a token id, but it is {}.",
+            "'{at}' 값은 토큰 ID여야 하지만, 받은 값은 {}입니다.",
+            shown(&id.to_string())
+        )
+    };
     u32::try_from(id).map_err(|_| ApiError::invalid_value(at, message()))
 }
 

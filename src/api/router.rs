@@ -16,6 +16,7 @@ use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
 use super::error::ApiError;
 use super::responses::ResponseStore;
 use super::state::{AppState, Phase};
+use super::wording::said;
 use super::{
     access_log, auth, chat, completions, embeddings, health, messages, metrics, models, openapi, request_id,
     responses, text_generation, tokenize, version, wording,
@@ -88,16 +89,23 @@ async fn bound_headers(State(state): State<Arc<AppState>>, request: Request, nex
     let config = &state.config;
     let count = request.headers().len();
     if count > config.max_headers {
-        let message = format!("The request has {count} header lines, more than {}.", config.max_headers);
-        return ApiError::headers_too_large(&message).into_response();
+        let message = said!(
+            "The request has {count} header lines, more than {}.",
+            "요청 헤더가 {count}줄로, 한도 {}줄을 넘습니다.",
+            config.max_headers
+        );
+        return ApiError::headers_too_large(message).into_response();
     }
     // Name, colon, space, value and line end.
     let bytes: usize =
         request.headers().iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
     if bytes > config.max_header_bytes {
-        let message =
-            format!("The request has {bytes} bytes of headers, more than {}.", config.max_header_bytes);
-        return ApiError::headers_too_large(&message).into_response();
+        let message = said!(
+            "The request has {bytes} bytes of headers, more than {}.",
+            "요청 헤더가 {bytes}바이트로, 한도 {}바이트를 넘습니다.",
+            config.max_header_bytes
+        );
+        return ApiError::headers_too_large(message).into_response();
     }
     next.run(request).await
 }

@@ -101,12 +101,13 @@ impl From<&String> for Wording {
     }
 }
 
-/// A [`Wording`] from a format string in English and the same in Korean, with named arguments for both.
+/// A [`Wording`] from a format string in English and the same in Korean, with the same arguments
+/// for both.
 macro_rules! said {
-    ($english:literal, $korean:literal $(, $name:ident = $value:expr)* $(,)?) => {
+    ($english:literal, $korean:literal $(, $($arguments:tt)*)?) => {
         $crate::api::wording::Wording::new(
-            format!($english $(, $name = $value)*),
-            format!($korean $(, $name = $value)*),
+            format!($english $(, $($arguments)*)?),
+            format!($korean $(, $($arguments)*)?),
         )
     };
 }

@@ -10,6 +10,7 @@ mod embeddings;
 mod errors;
 mod fake_engine;
 mod http2;
+mod korean;
 mod limits;
 mod messages;
 mod openapi;
