@@ -1,9 +1,12 @@
 //! Errors in the reader's language.
 
+use std::path::{Path, PathBuf};
+
 use axum::body::Body;
 use axum::http::{Request, header};
 use maru::api::{Secret, ServerConfig};
 use maru::engine::SequenceError;
+use proc_macro2::{TokenStream, TokenTree};
 use serde_json::{Value, json};
 
 use crate::fake_engine::{End, Script};
@@ -89,4 +92,80 @@ async fn an_error_inside_a_stream_is_told_in_korean() {
     let event: Value = serde_json::from_str(last).expect("JSON");
     assert_eq!(event["error"]["message"], "요청을 처리하는 중에 서버 오류가 발생했습니다.");
     assert_eq!(event["error"]["code"], "internal_error");
+}
+
+/// Files whose sentences are no errors of requests: settings are told to operators, the document is in English.
+const OTHER_SENTENCES: [&str; 3] = ["config.rs", "openapi", "params.rs"];
+
+#[test]
+fn every_sentence_of_an_error_has_both_languages_with_the_same_placeholders() {
+    let mut num_sentences = 0;
+    for path in rust_files(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src/api")) {
+        if OTHER_SENTENCES.iter().any(|other| path.components().any(|part| part.as_os_str() == *other)) {
+            continue;
+        }
+        let source = std::fs::read_to_string(&path).expect("a readable file");
+        let tokens: TokenStream = source.parse().expect("Rust");
+        let mut faults = Vec::new();
+        num_sentences += check_sentences(tokens, &mut faults);
+        assert_eq!(faults, [String::new(); 0], "{}", path.display());
+    }
+    assert!(num_sentences > 60, "{num_sentences}");
+}
+
+fn rust_files(folder: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).expect("a readable folder");
+    let paths = entries.map(|entry| entry.expect("an entry").path());
+    paths
+        .flat_map(|path| if path.is_dir() { rust_files(&path) } else { vec![path] })
+        .filter(|path| path.extension().is_some_and(|extension| extension == "rs"))
+        .collect()
+}
+
+/// Counts what is said in both languages and gathers what is not, or not alike.
+fn check_sentences(tokens: TokenStream, faults: &mut Vec<String>) -> usize {
+    let tokens: Vec<TokenTree> = tokens.into_iter().collect();
+    let mut count = 0;
+    for (i, token) in tokens.iter().enumerate() {
+        let before = |back: usize| i.checked_sub(back).map(|at| tokens[at].to_string()).unwrap_or_default();
+        match token {
+            TokenTree::Group(group) if before(1) == "!" && before(2) == "said" => {
+                count += 1;
+                let literals = group.stream().into_iter().filter_map(text_of).take(2).collect::<Vec<_>>();
+                let [english, korean] = &literals[..] else {
+                    faults.push(format!("two texts were expected in {group}"));
+                    continue;
+                };
+                let has_hangul = |text: &str| text.chars().any(|c| ('가'..='힣').contains(&c));
+                if has_hangul(english) || !has_hangul(korean) || placeholders(english) != placeholders(korean)
+                {
+                    faults.push(format!("{english} / {korean}"));
+                }
+            }
+            // Attributes, with the comments among them, and the tests at the end.
+            TokenTree::Group(_) if before(1) == "!" && before(2) == "#" => {}
+            TokenTree::Group(group) if before(1) == "#" => {
+                if group.stream().to_string().starts_with("cfg (test)") {
+                    return count;
+                }
+            }
+            TokenTree::Group(group) => count += check_sentences(group.stream(), faults),
+            token => faults.extend(text_of(token.clone()).filter(|t| t.contains(' ') && t.ends_with('.'))),
+        }
+    }
+    count
+}
+
+fn text_of(token: TokenTree) -> Option<String> {
+    let TokenTree::Literal(literal) = token else { return None };
+    Some(literal.to_string().strip_prefix('"')?.strip_suffix('"')?.to_owned())
+}
+
+/// What stands in braces, in alphabetical order: the two languages may name the same things in other places.
+fn placeholders(text: &str) -> Vec<&str> {
+    let mut names: Vec<&str> = text.split('{').skip(1).filter_map(|rest| rest.split('}').next()).collect();
+    names.iter_mut().for_each(|name| *name = name.trim_end_matches("_ko"));
+    names.sort_unstable();
+    names.dedup();
+    names
 }

@@ -88,8 +88,15 @@ fn json_content(name: &str) -> Value {
     json!({ "application/json": { "schema": named(name) } })
 }
 
+/// A stream, told by one of its events. An end marker that is not JSON may follow the last one.
 fn event_content(name: &str) -> Value {
-    json!({ "text/event-stream": { "schema": { "type": "string" }, "x-maru-event": named(name) } })
+    let data = json!({
+        "type": "string", "contentMediaType": "application/json", "contentSchema": named(name),
+    });
+    let members = json!({ "event": { "type": "string" }, "data": data });
+    json!({
+        "text/event-stream": { "schema": { "type": "object", "properties": members, "required": ["data"] } },
+    })
 }
 
 fn responses(operation: &Operation) -> Value {
