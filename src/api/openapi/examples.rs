@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
-/// The name that stands for the model in examples; whoever sends one puts in a name that is served.
-pub(super) const MODEL: &str = "exaone";
+/// The name that stands for the model in examples; whoever sends one puts in a name that `GET /v1/models` lists.
+pub(super) const MODEL: &str = "your-model";
 
 /// For `POST /v1/chat/completions`.
 pub(super) fn chat() -> Value {
