@@ -47,15 +47,16 @@ impl Reader {
 /// A text for a person.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Wording {
-    text: String,
+    // Boxed, since every fallible function of the floor returns one.
+    text: Box<str>,
     /// The same in Korean, where there is such a text.
-    korean: Option<String>,
+    korean: Option<Box<str>>,
 }
 
 impl Wording {
     /// A text in both languages.
     pub(super) fn new(text: String, korean: String) -> Self {
-        Self { text, korean: Some(korean) }
+        Self { text: text.into(), korean: Some(korean.into()) }
     }
 
     /// The text: in English, unless it was told to a reader of Korean.
@@ -78,26 +79,20 @@ impl Wording {
 
     /// The text with other words in place of these, in both languages.
     pub(super) fn replace(&self, from: &str, to: &str) -> Self {
-        let korean = self.korean.as_ref().map(|korean| korean.replace(from, to));
-        Self { text: self.text.replace(from, to), korean }
+        let korean = self.korean.as_ref().map(|korean| korean.replace(from, to).into());
+        Self { text: self.text.replace(from, to).into(), korean }
     }
 }
 
 impl From<String> for Wording {
     fn from(text: String) -> Self {
-        Self { text, korean: None }
+        Self { text: text.into(), korean: None }
     }
 }
 
 impl From<&str> for Wording {
     fn from(text: &str) -> Self {
         text.to_owned().into()
-    }
-}
-
-impl From<&String> for Wording {
-    fn from(text: &String) -> Self {
-        text.as_str().into()
     }
 }
 

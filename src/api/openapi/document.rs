@@ -65,7 +65,7 @@ fn describe(operation: &Operation) -> Value {
     }
     // Without a key the server may be open to all.
     described["security"] = match operation.faults {
-        Faults::OfPublic => json!([]),
+        Faults::Public => json!([]),
         _ => json!([{ "bearer": [] }, {}]),
     };
     described

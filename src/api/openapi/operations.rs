@@ -60,32 +60,32 @@ pub(super) enum Answer {
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Faults {
     /// It takes no key and no body.
-    OfPublic,
+    Public,
     /// It takes no body.
-    OfPlain,
+    Plain,
     /// It names something in its path.
-    OfNamed,
+    Named,
     /// It takes a body.
-    OfBody,
+    Body,
     /// The same in Anthropic's shape.
-    OfAnthropicBody,
+    AnthropicBody,
 }
 
 impl Faults {
     /// The statuses.
     pub(super) fn statuses(self) -> &'static [u16] {
         match self {
-            Self::OfPublic => &[405, 431, 500, 503],
-            Self::OfPlain => &[401, 405, 431, 500, 503],
-            Self::OfNamed => &[400, 401, 404, 405, 431, 500, 503],
-            Self::OfBody => &[400, 401, 404, 405, 408, 413, 415, 429, 431, 500, 503, 504],
-            Self::OfAnthropicBody => &[400, 401, 404, 405, 408, 413, 415, 429, 431, 500, 504, 529],
+            Self::Public => &[405, 431, 500, 503],
+            Self::Plain => &[401, 405, 431, 500, 503],
+            Self::Named => &[400, 401, 404, 405, 431, 500, 503],
+            Self::Body => &[400, 401, 404, 405, 408, 413, 415, 429, 431, 500, 503, 504],
+            Self::AnthropicBody => &[400, 401, 404, 405, 408, 413, 415, 429, 431, 500, 504, 529],
         }
     }
 
     /// The name of the schema of an error.
     pub(super) fn schema(self) -> &'static str {
-        if self == Self::OfAnthropicBody { "AnthropicError" } else { "Error" }
+        if self == Self::AnthropicBody { "AnthropicError" } else { "Error" }
     }
 }
 
@@ -108,7 +108,7 @@ const fn post(
     body: Body,
     answer: Answer,
 ) -> Operation {
-    let faults = Faults::OfBody;
+    let faults = Faults::Body;
     Operation { method: "post", path, tag, id, summary, body: Some(body), query: &[], answer, faults }
 }
 
@@ -186,7 +186,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
             "retrieveResponse",
             "A response that is kept.",
             Answer::Json("Response"),
-            Faults::OfNamed,
+            Faults::Named,
         )
     },
     Operation {
@@ -197,7 +197,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
             "deleteResponse",
             "Forgets a response.",
             Answer::Json("ResponseDeleted"),
-            Faults::OfNamed,
+            Faults::Named,
         )
     },
     Operation {
@@ -208,7 +208,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
             "cancelResponse",
             "Always refuses: only a response made in the background can be cancelled, and there are none.",
             Answer::Never,
-            Faults::OfNamed,
+            Faults::Named,
         )
     },
     Operation {
@@ -219,11 +219,11 @@ pub(super) const OPERATIONS: &[Operation] = &[
             "listResponseItems",
             "The items that a response was made from.",
             Answer::Json("ResponseItems"),
-            Faults::OfNamed,
+            Faults::Named,
         )
     },
     Operation {
-        faults: Faults::OfAnthropicBody,
+        faults: Faults::AnthropicBody,
         ..post(
             "/v1/messages",
             ANTHROPIC,
@@ -234,7 +234,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
         )
     },
     Operation {
-        faults: Faults::OfAnthropicBody,
+        faults: Faults::AnthropicBody,
         ..post(
             "/v1/messages/count_tokens",
             ANTHROPIC,
@@ -290,7 +290,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
         "tokenizerInfo",
         "What the model's files say of its tokenizer.",
         Answer::Json("TokenizerInfo"),
-        Faults::OfPlain,
+        Faults::Plain,
     ),
     get(
         "/v1/models",
@@ -298,7 +298,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
         "listModels",
         "The names that the model answers to.",
         Answer::Json("ModelList"),
-        Faults::OfPlain,
+        Faults::Plain,
     ),
     get(
         "/v1/models/{id}",
@@ -306,7 +306,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
         "retrieveModel",
         "One model by its name.",
         Answer::Json("Model"),
-        Faults::OfNamed,
+        Faults::Named,
     ),
     get(
         "/live",
@@ -314,7 +314,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
         "live",
         "Whether a restart is not needed.",
         Answer::Probe("Probe"),
-        Faults::OfPublic,
+        Faults::Public,
     ),
     get(
         "/ready",
@@ -322,7 +322,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
         "ready",
         "Whether new requests are welcome.",
         Answer::Probe("Probe"),
-        Faults::OfPublic,
+        Faults::Public,
     ),
     get(
         "/health",
@@ -330,7 +330,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
         "health",
         "The engine's health with counts.",
         Answer::Probe("Health"),
-        Faults::OfPublic,
+        Faults::Public,
     ),
     get(
         "/version",
@@ -338,7 +338,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
         "version",
         "Name and version of the server.",
         Answer::Json("Version"),
-        Faults::OfPublic,
+        Faults::Public,
     ),
     get(
         "/metrics",
@@ -346,15 +346,15 @@ pub(super) const OPERATIONS: &[Operation] = &[
         "metrics",
         "All metrics, in Prometheus' text format.",
         Answer::Text("text/plain"),
-        Faults::OfPlain,
+        Faults::Plain,
     ),
-    get("/openapi.json", OPERATION, "openapi", "This document.", Answer::Json("Document"), Faults::OfPublic),
+    get("/openapi.json", OPERATION, "openapi", "This document.", Answer::Json("Document"), Faults::Public),
     get(
         "/docs",
         OPERATION,
         "docs",
         "This document as a page to read.",
         Answer::Text("text/html"),
-        Faults::OfPublic,
+        Faults::Public,
     ),
 ];
