@@ -108,7 +108,7 @@ fn every_sentence_of_an_error_has_both_languages_with_the_same_placeholders() {
         let tokens: TokenStream = source.parse().expect("Rust");
         let mut faults = Vec::new();
         num_sentences += check_sentences(tokens, &mut faults);
-        assert_eq!(faults, [String::new(); 0], "{}", path.display());
+        assert_eq!(faults, Vec::<String>::new(), "{}", path.display());
     }
     assert!(num_sentences > 60, "{num_sentences}");
 }

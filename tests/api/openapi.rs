@@ -59,7 +59,7 @@ fn expect_valid(document: &Value, name: &str, value: &Value) {
         .iter_errors(value)
         .map(|fault| format!("{}: {fault}", fault.instance_path))
         .collect();
-    assert_eq!(faults, [String::new(); 0], "{name} in {value}");
+    assert_eq!(faults, Vec::<String>::new(), "{name} in {value}");
 }
 
 /// The events of a stream, without its end marker.
@@ -135,7 +135,7 @@ async fn every_example_is_answered_as_the_document_says() {
             .iter_errors(&body)
             .map(|fault| fault.to_string())
             .collect();
-        assert_eq!(faults, [String::new(); 0], "{path}");
+        assert_eq!(faults, Vec::<String>::new(), "{path}");
         let embedding = scoring(&["hi"]);
         let server = if path == "/v1/embeddings" { &embedding } else { &harness };
         let answer = server.send(post_json(path, body.to_string())).await;
