@@ -22,6 +22,22 @@ use super::{
     responses, text_generation, tokenize, version, wording,
 };
 
+/// Routes whose requests can stand in a file: a JSON body goes in by POST, a whole answer comes out.
+pub const BATCH_ROUTES: &[&str] = &[
+    "/v1/chat/completions",
+    "/v1/completions",
+    "/v1/embeddings",
+    "/v1/responses",
+    "/v1/messages",
+    "/v1/chat/completions/render",
+    "/v1/completions/render",
+    "/v1/responses/input_tokens",
+    "/v1/messages/count_tokens",
+    "/generate",
+    "/tokenize",
+    "/detokenize",
+];
+
 /// Every route of the server.
 pub fn router(state: Arc<AppState>) -> Router {
     let routes = Router::new()

@@ -25,9 +25,12 @@ def get(server):
 
 
 def pytest_terminal_summary(terminalreporter):
-    """How long the slowest hostile schemas took to be answered: to be looked at, not held to a bound."""
+    """How the answers to schemas ended, and how long the slowest hostile ones took: to be looked at, not held."""
+    from test_any_model import ENDINGS
     from test_structured_outputs import SLOWEST
 
+    for group, endings in ENDINGS.items():
+        terminalreporter.write_line(f"{endings['stop']:6} held to the end, {endings['length']} cut: {group}")
     slowest = sorted(SLOWEST.items(), key=lambda item: -item[1][0])[:8]
     for name, (seconds, status) in slowest:
         terminalreporter.write_line(f"{seconds:6.2f} s until {status}: {name}")

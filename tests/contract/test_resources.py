@@ -3,6 +3,7 @@
 import base64
 import math
 import struct
+import unicodedata
 
 import pytest
 from harness.schemas import check_answer, parameters
@@ -52,7 +53,7 @@ def test_an_embedding_is_that_of_its_text_alone_and_of_its_tokens(ask):
 
 @pytest.mark.parametrize(
     "changes",
-    [{"input": value} for value in ("", [], [""], [[]], 5, [1.5], [-1], [10**9], None, [["a"]], [[5], "a"])]
+    [{"input": value} for value in ("", [], [""], [[]], 5, [1.5], [-1], [10**9], None, [["a"]])]
     + [{"encoding_format": "hex"}, {"dimensions": 0}, {"dimensions": -3}, {"dimensions": 1_000_000}],
     ids=str,
 )
@@ -64,15 +65,12 @@ def test_bad_embedding_parameters_are_named(ask, changes):
     assert answer.json()["error"]["param"].startswith(name)
 
 
-def test_fewer_dimensions_are_the_first_ones_at_length_one(ask):
+def test_a_vector_has_the_length_of_the_models_and_no_other(ask):
     [full] = ask("/v1/embeddings", input="Hello").json()["data"]
-    answer = ask("/v1/embeddings", input="Hello", dimensions=8)
-    assert answer.status == 200, answer.body
-    [short] = answer.json()["data"]
-    assert len(short["embedding"]) == 8
-    length = math.hypot(*full["embedding"][:8])
-    expected = (value / length for value in full["embedding"][:8])
-    assert all(math.isclose(a, b, abs_tol=1e-4) for a, b in zip(expected, short["embedding"], strict=True))
+    own = ask("/v1/embeddings", input="Hello", dimensions=len(full["embedding"]))
+    assert own.status == 200 and own.json()["data"] == [full], own.body
+    fewer = ask("/v1/embeddings", input="Hello", dimensions=8)
+    assert fewer.status == 400 and fewer.json()["error"]["param"] == "dimensions"
 
 
 def test_models_are_of_the_published_types(get, model):
@@ -92,7 +90,7 @@ def test_text_becomes_tokens_and_text_again(ask, text):
     assert answer.status == 200, answer.body
     tokens = answer.json()
     assert tokens["count"] == len(tokens["tokens"]) and tokens["max_model_len"] > 0
-    assert ask("/detokenize", tokens=tokens["tokens"]).json() == {"prompt": text}
+    assert ask("/detokenize", tokens=tokens["tokens"]).json() == {"prompt": unicodedata.normalize("NFC", text)}
 
 
 def test_a_conversation_is_counted_as_it_is_used(ask):

@@ -1,5 +1,8 @@
 //! Why a grammar is refused.
 
+/// Most characters of a place or a reason: both repeat what a client wrote, which may be long.
+const MAX_TOLD_CHARS: usize = 500;
+
 /// A grammar cannot be held.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum GrammarError {
@@ -29,14 +32,26 @@ pub enum GrammarError {
 
 impl GrammarError {
     pub(super) fn invalid(reason: impl Into<String>) -> Self {
-        Self::Invalid { reason: reason.into() }
+        Self::Invalid { reason: clipped(reason.into()) }
     }
 
     pub(super) fn too_large(reason: impl Into<String>) -> Self {
-        Self::TooLarge { reason: reason.into() }
+        Self::TooLarge { reason: clipped(reason.into()) }
     }
 
     pub(super) fn unsupported(keyword: &str, path: impl ToString, reason: impl Into<String>) -> Self {
-        Self::Unsupported { keyword: keyword.to_owned(), path: path.to_string(), reason: reason.into() }
+        Self::Unsupported {
+            keyword: keyword.to_owned(),
+            path: clipped(path.to_string()),
+            reason: clipped(reason.into()),
+        }
     }
+}
+
+fn clipped(mut text: String) -> String {
+    if let Some((end, _)) = text.char_indices().nth(MAX_TOLD_CHARS) {
+        text.truncate(end);
+        text.push('…');
+    }
+    text
 }

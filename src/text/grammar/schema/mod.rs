@@ -10,6 +10,7 @@
 mod disjoint;
 mod format;
 mod number;
+mod pattern;
 mod productive;
 mod reference;
 
@@ -203,6 +204,7 @@ impl Walk<'_> {
             || written.contains_key("allOf");
         self.check_properties(map)?;
         number::check_bounds(map).map_err(|reason| self.unsatisfiable(&reason))?;
+        number::bound_digits(&mut written);
         for (low, high) in
             [("minLength", "maxLength"), ("minItems", "maxItems"), ("minProperties", "maxProperties")]
         {
@@ -269,8 +271,7 @@ impl Walk<'_> {
             }
             "pattern" => {
                 let Value::String(pattern) = value else { return self.invalid(keyword, "a string") };
-                self.pattern(keyword, pattern)?;
-                value.clone()
+                self.pattern(keyword, pattern)?.into()
             }
             "format" => return self.format(value, map),
             "minimum" | "maximum" | "exclusiveMinimum" | "exclusiveMaximum" | "multipleOf" => {
@@ -371,10 +372,14 @@ impl Walk<'_> {
         }
         let mut written = Map::new();
         for (name, schema) in map {
-            if keyword == "patternProperties" {
-                self.pattern(keyword, name)?;
+            let place = match keyword {
+                "patternProperties" => self.pattern(keyword, name)?,
+                _ => name.clone(),
+            };
+            let schema = self.below(&[keyword, name], |walk| walk.schema(schema))?;
+            if written.insert(place, schema).is_some() {
+                return self.unsupported(keyword, format!("{name:?} says the same as another pattern"));
             }
-            written.insert(name.clone(), self.below(&[keyword, name], |walk| walk.schema(schema))?);
         }
         Ok(Value::Object(written))
     }
@@ -425,7 +430,8 @@ impl Walk<'_> {
         Ok(count.into())
     }
 
-    fn pattern(&self, keyword: &str, pattern: &str) -> Result<(), GrammarError> {
+    /// The pattern as it is to be compiled.
+    fn pattern(&self, keyword: &str, pattern: &str) -> Result<String, GrammarError> {
         if pattern.len() > MAX_REGEX_BYTES {
             return Err(GrammarError::too_large(format!(
                 "{}: `{keyword}` has {} bytes, more than {MAX_REGEX_BYTES}",
@@ -436,8 +442,9 @@ impl Walk<'_> {
         if ends_in_escape(pattern) {
             return self.invalid(keyword, "a regular expression that does not end in a backslash");
         }
-        match RegexBuilder::new().mk_regex_for_serach(&regex_to_lark(pattern, "dw")) {
-            Ok(_) => Ok(()),
+        let written = pattern::without_what_has_no_escape(pattern).unwrap_or_else(|| pattern.to_owned());
+        match RegexBuilder::new().mk_regex_for_serach(&regex_to_lark(&written, "dw")) {
+            Ok(_) => Ok(written),
             Err(error) => {
                 let message = error.to_string();
                 let reason = message.lines().rfind(|line| !line.trim().is_empty()).unwrap_or_default();

@@ -4,6 +4,7 @@ mod bounds;
 mod forms;
 mod hostile;
 mod language;
+mod patterns;
 mod schemas;
 mod unsupported;
 
