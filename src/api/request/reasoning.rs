@@ -196,13 +196,18 @@ impl ReasoningRequest {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::api::openapi::groups;
 
     /// The budget and the template's switch that a request leads to.
     fn taken(body: Value) -> (Option<u32>, Option<Value>) {
         let Value::Object(members) = body else { panic!("an object") };
         let allowed_kwargs = ["enable_thinking".to_owned()];
         let facts = ReasoningFacts { model_reasons: true, allowed_kwargs: &allowed_kwargs };
-        let request = ReasoningRequest::take(&mut Fields::of_request(members), &mut Judge::new(true), facts);
+        let request = ReasoningRequest::take(
+            &mut Fields::of_request(members, groups::CHAT_COMPLETIONS),
+            &mut Judge::new(true),
+            facts,
+        );
         let request = request.expect("nothing is ignored");
         (request.options.max_tokens, request.template_kwargs.get("enable_thinking").cloned())
     }
