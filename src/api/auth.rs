@@ -18,10 +18,11 @@ use subtle::{ConditionallySelectable, ConstantTimeEq};
 use super::config::{Secret, ServerConfig};
 use super::error::ApiError;
 use super::state::AppState;
+use super::wording::{Reader, Wording, said};
 use crate::serving::TenantId;
 
 /// Routes for probes and for people who look whether the server is there.
-const PUBLIC_ROUTES: &[&str] = &["/live", "/ready", "/health", "/version"];
+const PUBLIC_ROUTES: &[&str] = &["/live", "/ready", "/health", "/version", "/openapi.json", "/docs"];
 /// Public too, unless `server.protect_metrics` is set.
 const METRICS_ROUTE: &str = "/metrics";
 /// The header in which Anthropic's clients send their key.
@@ -40,6 +41,8 @@ pub struct ApiKeys {
 pub(super) struct Caller {
     /// The number of its key, or the default where no key was asked for.
     pub(super) tenant: TenantId,
+    /// The language in which it reads errors.
+    pub(super) reader: Reader,
 }
 
 impl Caller {
@@ -185,16 +188,16 @@ pub(super) async fn require_key(
 }
 
 /// Who asks, or why there is no answer.
-fn caller(
-    state: &AppState,
-    route: Option<&MatchedPath>,
-    headers: &HeaderMap,
-) -> Result<Caller, &'static str> {
+fn caller(state: &AppState, route: Option<&MatchedPath>, headers: &HeaderMap) -> Result<Caller, Wording> {
+    let reader = Reader::of(headers);
     if state.keys.is_empty() || is_public(route, &state.config) {
-        return Ok(Caller::default());
+        return Ok(Caller { reader, ..Caller::default() });
     }
-    let tenant = state.keys.owner(key(headers)?).ok_or("Incorrect API key provided.")?;
-    Ok(Caller { tenant })
+    let tenant = state
+        .keys
+        .owner(key(headers)?)
+        .ok_or_else(|| said!("Incorrect API key provided.", "API 키가 올바르지 않습니다."))?;
+    Ok(Caller { tenant, reader })
 }
 
 fn is_public(route: Option<&MatchedPath>, config: &ServerConfig) -> bool {
@@ -205,22 +208,33 @@ fn is_public(route: Option<&MatchedPath>, config: &ServerConfig) -> bool {
 }
 
 /// The key of the one `Authorization: Bearer ...` header or, where there is none, of the one `x-api-key` header.
-fn key(headers: &HeaderMap) -> Result<&[u8], &'static str> {
-    const ABSENT: &str = "You didn't provide an API key. Send it as 'Authorization: Bearer YOUR_KEY'.";
+fn key(headers: &HeaderMap) -> Result<&[u8], Wording> {
+    let absent = || {
+        said!(
+            "You didn't provide an API key. Send it as 'Authorization: Bearer YOUR_KEY'.",
+            "API 키가 없습니다. 'Authorization: Bearer YOUR_KEY' 헤더로 보내 주십시오."
+        )
+    };
     let mut values = headers.get_all(header::AUTHORIZATION).iter();
     let Some(value) = values.next() else {
         let mut values = headers.get_all(X_API_KEY).iter();
-        let value = values.next().ok_or(ABSENT)?;
+        let value = values.next().ok_or_else(absent)?;
         if values.next().is_some() {
-            return Err("The request has more than one 'x-api-key' header.");
+            return Err(said!(
+                "The request has more than one 'x-api-key' header.",
+                "요청에 'x-api-key' 헤더가 둘 이상 있습니다."
+            ));
         }
         return Ok(value.as_bytes().trim_ascii());
     };
     let value = value.as_bytes();
     if values.next().is_some() {
-        return Err("The request has more than one 'Authorization' header.");
+        return Err(said!(
+            "The request has more than one 'Authorization' header.",
+            "요청에 'Authorization' 헤더가 둘 이상 있습니다."
+        ));
     }
-    let space = value.iter().position(|&byte| byte == b' ').ok_or(ABSENT)?;
+    let space = value.iter().position(|&byte| byte == b' ').ok_or_else(absent)?;
     let (scheme, key) = value.split_at(space);
-    if scheme.eq_ignore_ascii_case(b"bearer") { Ok(key.trim_ascii()) } else { Err(ABSENT) }
+    if scheme.eq_ignore_ascii_case(b"bearer") { Ok(key.trim_ascii()) } else { Err(absent()) }
 }

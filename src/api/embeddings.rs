@@ -18,10 +18,12 @@ use super::auth::Caller;
 use super::error::{ApiError, shown};
 use super::extract::JsonObject;
 use super::fields::Fields;
+use super::openapi::groups;
 use super::params::{self, Judge, Warning};
 use super::request::prompts::{PromptLimits, Prompts};
 use super::request::{self, sampling};
 use super::state::AppState;
+use super::wording::said;
 use super::{cache_salt, limits, priority};
 use crate::serving::{EmbedRequest, Embedding, Pooling, PromptInput};
 
@@ -85,7 +87,7 @@ struct Usage {
 impl EmbeddingRequest {
     fn parse(members: Map<String, Value>, caller: Caller, state: &AppState) -> Result<Self, ApiError> {
         let config = &state.config;
-        let mut fields = request::fields(members)?;
+        let mut fields = request::fields(members, groups::EMBEDDINGS)?;
         let mut judge = Judge::new(config.strict_params);
         let model = request::model(&mut fields)?;
         let add_special_tokens = fields.boolean("add_special_tokens")?.unwrap_or(true);
@@ -126,7 +128,11 @@ fn one_of<T: Copy>(fields: &mut Fields, name: &str, words: [(&str, T); 2]) -> Re
     let found = words.iter().find(|(word, _)| *word == given);
     found.map(|&(_, meaning)| meaning).ok_or_else(|| {
         let [(first, _), (second, _)] = words;
-        let message = format!("'{name}' must be '{first}' or '{second}', but it is '{}'.", shown(given));
+        let message = said!(
+            "'{name}' must be '{first}' or '{second}', but it is '{}'.",
+            "'{name}' 값은 '{first}' 또는 '{second}'여야 하지만, 받은 값은 '{}'입니다.",
+            shown(given)
+        );
         ApiError::invalid_value(name, message)
     })
 }

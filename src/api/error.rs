@@ -8,6 +8,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serde_json::Value;
 
+use super::wording::{Reader, Wording, korean, said};
 use crate::serving::{GenerateError, SequenceError};
 
 /// How long a client should wait before it asks a restarting server again.
@@ -25,7 +26,7 @@ pub(crate) struct ApiError {
     kind: &'static str,
     code: Option<&'static str>,
     param: Option<String>,
-    message: String,
+    message: Wording,
     retry: Retry,
 }
 
@@ -42,7 +43,7 @@ enum Retry {
 
 /// The JSON of an error.
 #[derive(Serialize)]
-struct Envelope<'a> {
+pub(super) struct Envelope<'a> {
     error: Body<'a>,
 }
 
@@ -56,16 +57,17 @@ struct Body<'a> {
 }
 
 impl ApiError {
-    fn new(status: StatusCode, kind: &'static str, code: &'static str, message: String) -> Self {
+    fn new(status: StatusCode, kind: &'static str, code: &'static str, message: impl Into<Wording>) -> Self {
+        let message = message.into();
         Self { status, kind, code: Some(code), param: None, message, retry: Retry::ByStatus }
     }
 
-    fn bad_request(code: &'static str, message: String) -> Self {
+    fn bad_request(code: &'static str, message: impl Into<Wording>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, "invalid_request_error", code, message)
     }
 
-    fn refused(status: StatusCode, code: &'static str, message: &str) -> Self {
-        Self::new(status, "invalid_request_error", code, message.to_owned())
+    fn refused(status: StatusCode, code: &'static str, message: impl Into<Wording>) -> Self {
+        Self::new(status, "invalid_request_error", code, message)
     }
 
     fn about(mut self, param: impl Into<String>) -> Self {
@@ -75,70 +77,98 @@ impl ApiError {
 
     /// 400: the body is not JSON, or not the JSON that belongs here.
     pub(super) fn invalid_json(reason: &str) -> Self {
-        Self::bad_request("invalid_json", format!("The request body is not valid JSON: {reason}."))
+        Self::bad_request(
+            "invalid_json",
+            said!(
+                "The request body is not valid JSON: {reason}.",
+                "요청 본문이 올바른 JSON이 아닙니다: {reason}."
+            ),
+        )
     }
 
     /// 400: a field has the wrong type.
     pub(super) fn invalid_type(param: &str, expected: &str, given: &Value) -> Self {
-        let message = format!("'{param}' must be {expected}, but it is {}.", type_name(given));
+        let given = type_name(given);
+        let (expected_ko, given_ko) = (korean(expected), korean(given));
+        let message = said!(
+            "'{param}' must be {expected}, but it is {given}.",
+            "'{param}' 값의 형식이 잘못되었습니다. 필요한 형식: {expected_ko}. 받은 형식: {given_ko}."
+        );
         Self::bad_request("invalid_type", message).about(param)
     }
 
     /// 400: a field has a value that is out of its bounds.
-    pub(super) fn invalid_value(param: &str, message: String) -> Self {
+    pub(super) fn invalid_value(param: &str, message: impl Into<Wording>) -> Self {
         Self::bad_request("invalid_value", message).about(param)
     }
 
     /// 400: a field that must be there is not.
     pub(super) fn missing(param: &str) -> Self {
-        Self::bad_request("missing_required_parameter", format!("'{param}' is required.")).about(param)
+        Self::bad_request(
+            "missing_required_parameter",
+            said!("'{param}' is required.", "'{param}' 값이 필요합니다."),
+        )
+        .about(param)
     }
 
     /// 400: a parameter that this server does not honour and that would change the answer's meaning.
     pub(super) fn unsupported_parameter(param: &str, reason: &str) -> Self {
-        let message = format!("'{param}' is not supported by this server: {reason}.");
+        let message = said!(
+            "'{param}' is not supported by this server: {reason}.",
+            "이 서버는 '{param}' 매개변수를 지원하지 않습니다(이유: {reason})."
+        );
         Self::bad_request("unsupported_parameter", message).about(param)
     }
 
     /// 401: no API key, or one that is not known.
-    pub(super) fn unauthorized(message: &str) -> Self {
+    pub(super) fn unauthorized(message: impl Into<Wording>) -> Self {
         Self::refused(StatusCode::UNAUTHORIZED, "invalid_api_key", message)
     }
 
     /// 404: a model that is not served here.
     pub(super) fn model_not_found(asked: &str, served: &str) -> Self {
         let asked = shown(asked);
-        let message = format!("The model '{asked}' does not exist. This server serves '{served}'.");
-        Self::refused(StatusCode::NOT_FOUND, "model_not_found", &message).about("model")
+        let message = said!(
+            "The model '{asked}' does not exist. This server serves '{served}'.",
+            "'{asked}' 모델을 찾을 수 없습니다. 이 서버가 제공하는 모델: '{served}'."
+        );
+        Self::refused(StatusCode::NOT_FOUND, "model_not_found", message).about("model")
     }
 
     /// 404: no such stored answer, or somebody else's.
     pub(super) fn response_not_found(id: &str) -> Self {
-        let message = format!("There is no response '{}'.", shown(id));
-        Self::refused(StatusCode::NOT_FOUND, "response_not_found", &message)
+        let id = shown(id);
+        let message = said!("There is no response '{id}'.", "'{id}' 응답을 찾을 수 없습니다.");
+        Self::refused(StatusCode::NOT_FOUND, "response_not_found", message)
     }
 
     /// 400: an answer to build on that is not stored, or somebody else's.
     pub(super) fn previous_response_not_found(id: &str) -> Self {
-        let message = format!("There is no response '{}' to build on.", shown(id));
+        let id = shown(id);
+        let message =
+            said!("There is no response '{id}' to build on.", "이어서 답할 '{id}' 응답을 찾을 수 없습니다.");
         Self::bad_request("previous_response_not_found", message).about("previous_response_id")
     }
 
     /// 400: a request that this endpoint never grants.
-    pub(super) fn never_granted(message: &str) -> Self {
-        Self::bad_request("unsupported_operation", message.to_owned())
+    pub(super) fn never_granted(message: impl Into<Wording>) -> Self {
+        Self::bad_request("unsupported_operation", message)
     }
 
     /// 404: no such route.
     pub(super) fn unknown_route(method: &str, path: &str) -> Self {
-        let message = format!("Unknown request URL: {method} {}.", shown(path));
-        Self::refused(StatusCode::NOT_FOUND, "unknown_url", &message)
+        let path = shown(path);
+        let message =
+            said!("Unknown request URL: {method} {path}.", "알 수 없는 요청 주소입니다: {method} {path}.");
+        Self::refused(StatusCode::NOT_FOUND, "unknown_url", message)
     }
 
     /// 405: the route exists, but not for this method.
     pub(super) fn method_not_allowed(method: &str, path: &str) -> Self {
-        let message = format!("{} does not take {method} requests.", shown(path));
-        Self::refused(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", &message)
+        let path = shown(path);
+        let message =
+            said!("{path} does not take {method} requests.", "{path} 주소는 {method} 요청을 받지 않습니다.");
+        Self::refused(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", message)
     }
 
     /// 408: the body stopped arriving.
@@ -146,29 +176,36 @@ impl ApiError {
         Self::refused(
             StatusCode::REQUEST_TIMEOUT,
             "request_timeout",
-            "The request body did not arrive in time.",
+            said!("The request body did not arrive in time.", "요청 본문이 제때 도착하지 않았습니다."),
         )
     }
 
     /// 400: the body broke off.
     pub(super) fn broken_body() -> Self {
-        Self::bad_request("invalid_body", "The request body could not be read to its end.".to_owned())
+        Self::bad_request(
+            "invalid_body",
+            said!("The request body could not be read to its end.", "요청 본문을 끝까지 읽을 수 없습니다."),
+        )
     }
 
     /// 413: the body is larger than `max` bytes.
     pub(super) fn body_too_large(max: usize) -> Self {
-        let message = format!("The request body is larger than {max} bytes.");
-        Self::refused(StatusCode::PAYLOAD_TOO_LARGE, "request_too_large", &message)
+        let message =
+            said!("The request body is larger than {max} bytes.", "요청 본문이 {max}바이트를 넘습니다.");
+        Self::refused(StatusCode::PAYLOAD_TOO_LARGE, "request_too_large", message)
     }
 
     /// 415: the body is not declared as plain JSON.
-    pub(super) fn unsupported_media_type(message: &str) -> Self {
+    pub(super) fn unsupported_media_type(message: impl Into<Wording>) -> Self {
         Self::refused(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", message)
     }
 
     /// 429: more work than can be done in time; another try has a chance after `retry_after`.
     fn overloaded(reason: &str, retry_after: Duration) -> Self {
-        let message = format!("The server is busy: {reason}.");
+        let message = said!(
+            "The server is busy: {reason}.",
+            "서버가 바쁩니다. 잠시 후 다시 시도해 주십시오({reason})."
+        );
         let status = StatusCode::TOO_MANY_REQUESTS;
         let mut error = Self::new(status, "rate_limit_error", "rate_limit_exceeded", message);
         error.retry = Retry::After(retry_after);
@@ -176,13 +213,13 @@ impl ApiError {
     }
 
     /// 431: more header lines or bytes than allowed.
-    pub(super) fn headers_too_large(message: &str) -> Self {
+    pub(super) fn headers_too_large(message: impl Into<Wording>) -> Self {
         Self::refused(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "headers_too_large", message)
     }
 
     /// 503: the server is ending.
     pub(super) fn shutting_down() -> Self {
-        let message = "The server is shutting down.".to_owned();
+        let message = said!("The server is shutting down.", "서버가 종료되는 중입니다.");
         let mut error =
             Self::new(StatusCode::SERVICE_UNAVAILABLE, "server_error", "service_unavailable", message);
         error.retry = Retry::After(RETRY_AFTER);
@@ -192,14 +229,20 @@ impl ApiError {
     /// 503: as many connections are open as may be.
     pub(super) fn too_many_connections() -> Self {
         let mut error = Self::shutting_down();
-        error.message = "The server has as many open connections as it may.".to_owned();
+        error.message = said!(
+            "The server has as many open connections as it may.",
+            "서버의 연결 수가 한도에 이르렀습니다."
+        );
         error
     }
 
     /// 504: the answer was not complete in the time that a request has.
     pub(super) fn timed_out(limit: Duration) -> Self {
-        let message =
-            format!("The answer was not complete within {} s, the server's limit.", limit.as_secs_f64());
+        let message = said!(
+            "The answer was not complete within {seconds} s, the server's limit.",
+            "서버의 제한 시간인 {seconds}초 안에 답변을 마치지 못했습니다.",
+            seconds = limit.as_secs_f64()
+        );
         let mut error = Self::new(StatusCode::GATEWAY_TIMEOUT, "server_error", "request_timeout", message);
         error.retry = Retry::Never;
         error
@@ -207,7 +250,10 @@ impl ApiError {
 
     /// 500: a fault of ours; the details are for the log only.
     pub(super) fn internal() -> Self {
-        let message = "The server had an error while it worked on the request.".to_owned();
+        let message = said!(
+            "The server had an error while it worked on the request.",
+            "요청을 처리하는 중에 서버 오류가 발생했습니다."
+        );
         let mut error =
             Self::new(StatusCode::INTERNAL_SERVER_ERROR, "server_error", "internal_error", message);
         error.retry = Retry::Never;
@@ -221,7 +267,18 @@ impl ApiError {
 
     /// What is wrong, for a person.
     pub(super) fn message(&self) -> &str {
-        &self.message
+        self.message.as_str()
+    }
+
+    /// The same as `reader` reads it.
+    pub(super) fn told_to(mut self, reader: Reader) -> Self {
+        self.message = self.message.told_to(reader);
+        self
+    }
+
+    /// Whether it can be told to `reader` in their language.
+    pub(super) fn is_for(&self, reader: Reader) -> bool {
+        self.message.is_for(reader)
     }
 
     /// What is wrong, in OpenAI's words.
@@ -244,9 +301,10 @@ impl ApiError {
         serde_json::to_string(&self.envelope()).expect("strings serialise")
     }
 
-    fn envelope(&self) -> Envelope<'_> {
-        let Self { kind, code, param, message, .. } = self;
-        Envelope { error: Body { message, kind, param: param.as_deref(), code: *code } }
+    /// What an answer carries.
+    pub(super) fn envelope(&self) -> Envelope<'_> {
+        let Self { kind, code, param, .. } = self;
+        Envelope { error: Body { message: self.message(), kind, param: param.as_deref(), code: *code } }
     }
 }
 
@@ -294,9 +352,11 @@ impl ApiError {
                 GenerateError::Invalid(fault).into()
             }
             GenerateError::ContextLengthExceeded { num_prompt_tokens, max_model_len } => {
-                let message = format!(
+                let message = said!(
                     "This model's context holds {max_model_len} tokens, and '{field}' takes {num_prompt_tokens} of \
-                     them, which leaves no room for an answer. Shorten it."
+                     them, which leaves no room for an answer. Shorten it.",
+                    "이 모델의 컨텍스트는 최대 {max_model_len}토큰이지만 '{field}' 입력이 {num_prompt_tokens}토큰이어서 \
+                     답변할 자리가 없습니다. 입력을 줄여 주십시오."
                 );
                 Self::bad_request("context_length_exceeded", message).about(field)
             }
@@ -309,14 +369,21 @@ impl From<GenerateError> for ApiError {
     fn from(error: GenerateError) -> Self {
         match error {
             GenerateError::Invalid(fault) => {
-                let message = format!("'{}': {}.", fault.param, fault.reason.trim_end_matches('.'));
+                let message = said!(
+                    "'{param}': {reason}.",
+                    "'{param}' 값을 사용할 수 없습니다(이유: {reason}).",
+                    param = fault.param,
+                    reason = fault.reason.trim_end_matches('.')
+                );
                 Self::invalid_value(&fault.param, message)
             }
             GenerateError::ContextLengthExceeded { num_prompt_tokens, max_model_len } => {
                 // Clients such as litellm know the error by how it begins.
-                let message = format!(
+                let message = said!(
                     "This model's maximum context length is {max_model_len} tokens. However, the messages \
-                     take {num_prompt_tokens} tokens, which leaves no room for an answer. Shorten the messages."
+                     take {num_prompt_tokens} tokens, which leaves no room for an answer. Shorten the messages.",
+                    "이 모델의 최대 컨텍스트 길이는 {max_model_len}토큰이지만 메시지가 {num_prompt_tokens}토큰이어서 답변할 \
+                     자리가 없습니다. 메시지를 줄여 주십시오."
                 );
                 Self::bad_request("context_length_exceeded", message).about("messages")
             }
@@ -341,7 +408,10 @@ impl From<SequenceError> for ApiError {
                 Self::overloaded(&error.to_string(), Duration::from_millis(retry_after_ms))
             }
             SequenceError::SlowReader { .. } => {
-                let message = "The answer was given up because it was read too slowly.".to_owned();
+                let message = said!(
+                    "The answer was given up because it was read too slowly.",
+                    "답변을 읽는 속도가 너무 느려 중단했습니다."
+                );
                 let mut error =
                     Self::new(StatusCode::INTERNAL_SERVER_ERROR, "server_error", "slow_reader", message);
                 error.retry = Retry::Never;
@@ -404,7 +474,7 @@ mod tests {
         ];
         for (error, numbers) in cases {
             assert_eq!((error.kind, error.code), ("rate_limit_error", Some("rate_limit_exceeded")));
-            assert!(numbers.iter().all(|number| error.message.contains(number)), "{}", error.message);
+            assert!(numbers.iter().all(|number| error.message().contains(number)), "{}", error.message());
             let response = error.into_response();
             assert_eq!(response.status(), StatusCode::TOO_MANY_REQUESTS);
             assert_eq!(header(&response, "retry-after"), "3", "rounded up");

@@ -13,6 +13,7 @@ use serde_json::{Map, Value};
 use super::config::seconds;
 use super::error::{ApiError, shown};
 use super::state::AppState;
+use super::wording::said;
 
 /// How long the rest of a refused body is read on, so that the client gets to see the refusal: closing a socket with
 /// unread data resets the connection, and the answer is lost on its way.
@@ -61,11 +62,16 @@ fn expect_json(headers: &HeaderMap) -> Result<(), ApiError> {
     if let Some(encoding) = headers.get(header::CONTENT_ENCODING)
         && !encoding.as_bytes().eq_ignore_ascii_case(b"identity")
     {
-        return Err(ApiError::unsupported_media_type("Compressed request bodies are not supported."));
+        return Err(ApiError::unsupported_media_type(said!(
+            "Compressed request bodies are not supported.",
+            "압축된 요청 본문은 지원하지 않습니다."
+        )));
     }
-    const ADVICE: &str = "Send the body with the header 'Content-Type: application/json'";
     let Some(declared) = headers.get(header::CONTENT_TYPE) else {
-        return Err(ApiError::unsupported_media_type(&format!("{ADVICE}.")));
+        return Err(ApiError::unsupported_media_type(said!(
+            "Send the body with the header 'Content-Type: application/json'.",
+            "본문은 'Content-Type: application/json' 헤더와 함께 보내 주십시오."
+        )));
     };
     let declared = String::from_utf8_lossy(declared.as_bytes());
     let essence = declared.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
@@ -74,8 +80,12 @@ fn expect_json(headers: &HeaderMap) -> Result<(), ApiError> {
     if is_json {
         return Ok(());
     }
-    let message = format!("{ADVICE}; it is '{}'.", shown(&declared));
-    Err(ApiError::unsupported_media_type(&message))
+    let message = said!(
+        "Send the body with the header 'Content-Type: application/json'; it is '{declared}'.",
+        "본문은 'Content-Type: application/json' 헤더와 함께 보내 주십시오. 받은 값은 '{declared}'입니다.",
+        declared = shown(&declared),
+    );
+    Err(ApiError::unsupported_media_type(message))
 }
 
 /// Reads a body of at most `max` bytes that never pauses for longer than `pause`.

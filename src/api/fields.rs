@@ -4,6 +4,8 @@ use serde_json::{Map, Value};
 
 use super::error::{ApiError, shown};
 use super::limits::Limit;
+use super::openapi::groups::{Groups, describes};
+use super::wording::said;
 
 /// The members of a JSON object that have not been read yet; `null` is the same as absent.
 #[derive(Debug)]
@@ -11,25 +13,32 @@ pub(super) struct Fields {
     /// Path of the object with a trailing dot, empty for the request itself.
     prefix: String,
     members: Map<String, Value>,
+    /// What may be taken, where that is described.
+    described: Option<Groups>,
 }
 
 impl Fields {
-    /// The members of the request itself.
-    pub(super) fn of_request(members: Map<String, Value>) -> Self {
-        Self { prefix: String::new(), members }
+    /// The members of the request itself, of which only those can be taken that the groups describe.
+    pub(super) fn of_request(members: Map<String, Value>, described: Groups) -> Self {
+        Self { prefix: String::new(), members, described: Some(described) }
     }
 
     /// The members of the object at `at`.
     pub(super) fn of_object(at: &str, value: Value) -> Result<Self, ApiError> {
         match value {
-            Value::Object(members) => Ok(Self { prefix: format!("{at}."), members }),
+            Value::Object(members) => Ok(Self { prefix: format!("{at}."), members, described: None }),
             other => Err(ApiError::invalid_type(at, "an object", &other)),
         }
     }
 
     /// Takes a member out, unless it is absent or null.
     pub(super) fn take(&mut self, name: &str) -> Option<Value> {
+        debug_assert!(self.is_described(name), "the tables of the OpenAPI document have no '{name}'");
         self.members.shift_remove(name).filter(|value| !value.is_null())
+    }
+
+    fn is_described(&self, name: &str) -> bool {
+        self.described.is_none_or(|groups| describes(groups, name))
     }
 
     /// Whether a member is there and not null.
@@ -125,7 +134,7 @@ impl Fields {
 
     /// What was not taken, without nulls: name, path and value.
     pub(super) fn rest(self) -> impl Iterator<Item = (String, String, Value)> {
-        let Self { prefix, members } = self;
+        let Self { prefix, members, .. } = self;
         members.into_iter().filter(|(_, value)| !value.is_null()).map(move |(name, value)| {
             let path = format!("{prefix}{name}");
             (name, path, value)
@@ -144,7 +153,13 @@ pub(super) fn string_at(at: &str, value: Value, limit: &Limit) -> Result<String,
 /// The token id at `at`; whether the vocabulary has it is for the model to say.
 pub(super) fn token_id(at: &str, value: &Value) -> Result<u32, ApiError> {
     let id = whole(value).ok_or_else(|| ApiError::invalid_type(at, "a token id", value))?;
-    let message = || format!("'{at}' must be a token id, but it is {}.", shown(&id.to_string()));
+    let message = || {
+        said!(
+            "'{at}' must be a token id, but it is {}.",
+            "'{at}' 값은 토큰 ID여야 하지만, 받은 값은 {}입니다.",
+            shown(&id.to_string())
+        )
+    };
     u32::try_from(id).map_err(|_| ApiError::invalid_value(at, message()))
 }
 

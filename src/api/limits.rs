@@ -3,6 +3,7 @@
 //! The checks of a request are made from these rows, and so are the boundary tests.
 
 use super::error::{ApiError, shown};
+use super::wording::{korean, said};
 
 /// A field of a request and its bounds.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -352,7 +353,10 @@ impl Limit {
         if (min..=max).contains(&count) {
             return Ok(());
         }
-        let message = format!("'{at}' must have {min} to {max} items, but it has {count}.");
+        let message = said!(
+            "'{at}' must have {min} to {max} items, but it has {count}.",
+            "'{at}' 항목 수는 {min}개에서 {max}개 사이여야 하지만, {count}개를 받았습니다."
+        );
         Err(ApiError::invalid_value(at, message))
     }
 
@@ -366,7 +370,11 @@ impl Limit {
         if (min..=max).contains(&length) {
             return Ok(text);
         }
-        let message = format!("'{at}' must have {min} to {max} {unit}, but it has {length}.");
+        let unit_ko = korean(unit);
+        let message = said!(
+            "'{at}' must have {min} to {max} {unit}, but it has {length}.",
+            "'{at}' 길이는 {min}에서 {max}{unit_ko} 사이여야 하지만, {length}{unit_ko}를 받았습니다.",
+        );
         Err(ApiError::invalid_value(at, message))
     }
 
@@ -378,6 +386,10 @@ impl Limit {
         value: impl std::fmt::Display,
     ) -> ApiError {
         let value = shown(&value.to_string());
-        ApiError::invalid_value(at, format!("'{at}' must be between {min} and {max}, but it is {value}."))
+        let message = said!(
+            "'{at}' must be between {min} and {max}, but it is {value}.",
+            "'{at}' 값은 {min}에서 {max} 사이여야 하지만, 받은 값은 {value}입니다."
+        );
+        ApiError::invalid_value(at, message)
     }
 }

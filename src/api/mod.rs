@@ -21,6 +21,7 @@ pub mod limits;
 mod messages;
 mod metrics;
 mod models;
+mod openapi;
 mod params;
 mod priority;
 mod request;
@@ -33,6 +34,7 @@ mod state;
 mod text_generation;
 mod tokenize;
 mod version;
+mod wording;
 
 pub use auth::{ApiKeyError, ApiKeys};
 pub use config::{Secret, ServerConfig};

@@ -58,6 +58,21 @@ enum Otherwise {
     Refuse,
 }
 
+impl Policy {
+    /// Why it is not honoured.
+    pub(super) fn reason(&self) -> &'static str {
+        self.reason
+    }
+
+    /// What becomes of a value that asks for something, in a word.
+    pub(super) fn verdict(&self) -> &'static str {
+        match self.otherwise {
+            Otherwise::Ignore => "ignored",
+            Otherwise::Refuse => "refused",
+        }
+    }
+}
+
 const fn ignore(name: &'static str, neutral: fn(&Value) -> bool, reason: &'static str) -> Policy {
     Policy { name, neutral, otherwise: Otherwise::Ignore, reason }
 }

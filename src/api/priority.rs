@@ -10,6 +10,7 @@ use super::error::{ApiError, shown};
 use super::fields::Fields;
 use super::limits;
 use super::params::Judge;
+use super::wording::said;
 use crate::serving::Priority;
 
 /// What tier `priority` stands for: half way to the most urgent.
@@ -58,8 +59,9 @@ fn tier(fields: &mut Fields, judge: &mut Judge) -> Result<Option<i8>, ApiError> 
             Ok(None)
         }
         other => {
-            let message = format!(
+            let message = said!(
                 "'{NAME}' must be one of auto, default, flex, scale and priority, but it is '{}'.",
+                "'{NAME}' 값은 auto, default, flex, scale, priority 중 하나여야 하지만, 받은 값은 '{}'입니다.",
                 shown(other)
             );
             Err(ApiError::invalid_value(NAME, message))

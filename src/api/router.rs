@@ -16,9 +16,10 @@ use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
 use super::error::ApiError;
 use super::responses::ResponseStore;
 use super::state::{AppState, Phase};
+use super::wording::said;
 use super::{
-    access_log, auth, chat, completions, embeddings, health, messages, metrics, models, request_id,
-    responses, text_generation, tokenize, version,
+    access_log, auth, chat, completions, embeddings, health, messages, metrics, models, openapi, request_id,
+    responses, text_generation, tokenize, version, wording,
 };
 
 /// Routes whose requests can stand in a file: a JSON body goes in by POST, a whole answer comes out.
@@ -64,6 +65,8 @@ pub fn router(state: Arc<AppState>) -> Router {
         .route("/health", get(health::health))
         .route("/version", get(version::version))
         .route("/metrics", get(metrics::metrics))
+        .route("/openapi.json", get(openapi::openapi))
+        .route("/docs", get(openapi::docs))
         .fallback(unknown_route)
         .method_not_allowed_fallback(method_not_allowed);
     let (count, bytes) = (state.config.max_stored_responses, state.config.max_stored_response_bytes);
@@ -77,6 +80,7 @@ pub fn router(state: Arc<AppState>) -> Router {
         .layer(from_fn_with_state(Arc::clone(&state), close_when_draining))
         .layer(option_layer(cors(&state.config.cors_origins)))
         .layer(from_fn(forbid_sniffing))
+        .layer(from_fn(wording::tell_reader))
         .layer(from_fn(messages::speak))
         .layer(from_fn_with_state(Arc::clone(&state), access_log::record))
         .layer(from_fn_with_state(Arc::clone(&state), request_id::set_request_id))
@@ -101,16 +105,23 @@ async fn bound_headers(State(state): State<Arc<AppState>>, request: Request, nex
     let config = &state.config;
     let count = request.headers().len();
     if count > config.max_headers {
-        let message = format!("The request has {count} header lines, more than {}.", config.max_headers);
-        return ApiError::headers_too_large(&message).into_response();
+        let message = said!(
+            "The request has {count} header lines, more than {}.",
+            "요청 헤더가 {count}줄로, 한도 {}줄을 넘습니다.",
+            config.max_headers
+        );
+        return ApiError::headers_too_large(message).into_response();
     }
     // Name, colon, space, value and line end.
     let bytes: usize =
         request.headers().iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
     if bytes > config.max_header_bytes {
-        let message =
-            format!("The request has {bytes} bytes of headers, more than {}.", config.max_header_bytes);
-        return ApiError::headers_too_large(&message).into_response();
+        let message = said!(
+            "The request has {bytes} bytes of headers, more than {}.",
+            "요청 헤더가 {bytes}바이트로, 한도 {}바이트를 넘습니다.",
+            config.max_header_bytes
+        );
+        return ApiError::headers_too_large(message).into_response();
     }
     next.run(request).await
 }

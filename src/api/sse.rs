@@ -21,6 +21,7 @@ use tokio::time::{Instant, Sleep};
 use super::config::{ServerConfig, seconds};
 use super::error::ApiError;
 use super::state::{Lifecycle, Phase};
+use super::wording::Reader;
 use crate::serving::{DeltaKind, Generation, GenerationSet, OutputDelta};
 
 /// A comment that keeps proxies from closing a silent stream.
@@ -93,16 +94,19 @@ pub(super) struct StreamTimes {
     limit: Duration,
     /// When that time is over.
     deadline: Instant,
+    /// Who reads what goes wrong.
+    reader: Reader,
 }
 
 impl StreamTimes {
     /// The times of a request whose work must be done at `deadline`.
-    pub(super) fn new(config: &ServerConfig, deadline: Instant) -> Self {
+    pub(super) fn new(config: &ServerConfig, deadline: Instant, reader: Reader) -> Self {
         Self {
             hold: seconds(config.stream_hold_s),
             ping_interval: seconds(config.ping_interval_s),
             limit: seconds(config.request_timeout_s),
             deadline,
+            reader,
         }
     }
 }
@@ -215,7 +219,7 @@ impl<D: Deltas, R: RenderEvents> EventStream<D, R> {
     }
 
     fn fail(&mut self, error: &ApiError, events: &mut String) {
-        self.renderer.fail(error, events);
+        self.renderer.fail(&error.clone().told_to(self.times.reader), events);
         self.progress = Progress::Ended;
     }
 }

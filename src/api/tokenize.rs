@@ -17,6 +17,7 @@ use super::error::ApiError;
 use super::extract::JsonObject;
 use super::fields::Fields;
 use super::limits;
+use super::openapi::groups;
 use super::params::{self, Judge, Policy};
 use super::request::reasoning::ReasoningRequest;
 use super::request::tools::ToolOptions;
@@ -46,7 +47,7 @@ pub(super) async fn tokenize(
     JsonObject(members): JsonObject,
 ) -> Result<Response, ApiError> {
     let deadline = Deadline::of(&state);
-    let mut fields = request::fields(members)?;
+    let mut fields = request::fields(members, groups::TOKENIZE)?;
     let mut judge = Judge::new(state.config.strict_params);
     expect_model(&mut fields, &state)?;
     let wants_strings = fields.boolean("return_token_strs")?.unwrap_or(false);
@@ -81,7 +82,7 @@ pub(super) async fn detokenize(
     JsonObject(members): JsonObject,
 ) -> Result<Response, ApiError> {
     let deadline = Deadline::of(&state);
-    let mut fields = request::fields(members)?;
+    let mut fields = request::fields(members, groups::DETOKENIZE)?;
     let judge = Judge::new(state.config.strict_params);
     expect_model(&mut fields, &state)?;
     let tokens = fields.token_ids("tokens", &limits::TOKENS)?.ok_or_else(|| ApiError::missing("tokens"))?;

@@ -10,7 +10,7 @@ use crate::support::{Answer, Harness, hello, post_json};
 
 const KEY: &str = "sk-right-key";
 const OTHER_KEY: &str = "sk-another.right_key";
-const PUBLIC: [&str; 5] = ["/live", "/ready", "/health", "/version", "/metrics"];
+const PUBLIC: [&str; 7] = ["/live", "/ready", "/health", "/version", "/metrics", "/openapi.json", "/docs"];
 
 fn config() -> ServerConfig {
     ServerConfig { api_keys: vec![Secret::new(KEY), Secret::new(OTHER_KEY)], ..Default::default() }

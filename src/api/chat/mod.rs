@@ -58,7 +58,7 @@ pub(super) async fn create(
     let ignored = answer.head.ignored_header();
     let mut response = if stream.stream {
         let renderer = ChunkRenderer::new(answer, num_choices, stream, record);
-        let times = StreamTimes::new(&state.config, deadline.at);
+        let times = StreamTimes::new(&state.config, deadline.at, caller.reader);
         sse::respond(generation, renderer, times, state.lifecycle.clone()).await?
     } else {
         let output = collect(&state, generation, &record, deadline).await?;

@@ -5,12 +5,14 @@ use serde_json::{Map, Value};
 use crate::api::auth::Caller;
 use crate::api::error::ApiError;
 use crate::api::fields::Fields;
+use crate::api::openapi::groups;
 use crate::api::params::{self, Judge, Warning};
 use crate::api::request::reasoning::ReasoningRequest;
 use crate::api::request::stream::StreamOptions;
 use crate::api::request::tools::ToolOptions;
 use crate::api::request::{self, form, messages, sampling};
 use crate::api::state::AppState;
+use crate::api::wording::said;
 use crate::api::{cache_salt, limits, priority};
 use crate::serving::{ChatPrompt, GenerateRequest, PromptInput, ReportOptions};
 
@@ -58,7 +60,7 @@ impl ChatRequest {
         state: &AppState,
     ) -> Result<Self, ApiError> {
         let config = &state.config;
-        let mut fields = request::fields(members)?;
+        let mut fields = request::fields(members, groups::CHAT_COMPLETIONS)?;
         let mut judge = Judge::new(config.strict_params);
 
         let model = request::model(&mut fields)?;
@@ -132,12 +134,17 @@ pub(in crate::api) fn template_ends(chat: &mut ChatPrompt, fields: &mut Fields) 
         return Err(ApiError::unsupported_parameter("add_special_tokens", reason));
     }
     if continues && generation == Some(true) {
-        let message =
-            "'continue_final_message' and 'add_generation_prompt' exclude each other; set only one of them.";
+        let message = said!(
+            "'continue_final_message' and 'add_generation_prompt' exclude each other; set only one of them.",
+            "'continue_final_message'와 'add_generation_prompt'는 함께 쓸 수 없습니다. 하나만 지정해 주십시오."
+        );
         return Err(ApiError::invalid_value("continue_final_message", message.to_owned()));
     }
     if continues && chat.messages.last().is_none_or(|message| message.role != "assistant") {
-        let message = "'continue_final_message' wants the last message to be the assistant's.".to_owned();
+        let message = said!(
+            "'continue_final_message' wants the last message to be the assistant's.",
+            "'continue_final_message'를 쓰려면 마지막 메시지가 assistant의 것이어야 합니다."
+        );
         return Err(ApiError::invalid_value("continue_final_message", message));
     }
     chat.continue_final_message = continues;
@@ -152,7 +159,12 @@ fn prediction(fields: &mut Fields, judge: &mut Judge) -> Result<Option<String>, 
     match prediction.take("type") {
         None => {}
         Some(Value::String(kind)) if kind == "content" => {}
-        Some(_) => return Err(ApiError::invalid_value(&kind_at, format!("'{kind_at}' must be 'content'."))),
+        Some(_) => {
+            return Err(ApiError::invalid_value(
+                &kind_at,
+                said!("'{kind_at}' must be 'content'.", "'{kind_at}' 값은 'content'여야 합니다."),
+            ));
+        }
     }
     let at = prediction.path("content");
     let text = match prediction.take("content") {

@@ -45,7 +45,7 @@ pub(super) async fn create(
     let ignored = answer.head.ignored_header();
     let mut response = if request.stream.stream {
         let renderer = ChunkRenderer::new(answer, request.stream, record);
-        let times = StreamTimes::new(&state.config, deadline.at);
+        let times = StreamTimes::new(&state.config, deadline.at, caller.reader);
         sse::respond(generations, renderer, times, state.lifecycle.clone()).await?
     } else {
         let outputs = collect_all(&state, generations, &record, deadline).await?;

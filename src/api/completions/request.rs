@@ -6,11 +6,13 @@ use crate::api::auth::Caller;
 use crate::api::error::ApiError;
 use crate::api::fields::Fields;
 use crate::api::limits::Limit;
+use crate::api::openapi::groups;
 use crate::api::params::{self, Judge, Warning};
 use crate::api::request::prompts::{PromptLimits, Prompts};
 use crate::api::request::stream::StreamOptions;
 use crate::api::request::{self, form, sampling};
 use crate::api::state::AppState;
+use crate::api::wording::said;
 use crate::api::{cache_salt, limits, priority};
 use crate::serving::{GenerateRequest, PromptInput, ReportOptions};
 
@@ -68,7 +70,7 @@ impl CompletionRequest {
         state: &AppState,
     ) -> Result<Self, ApiError> {
         let config = &state.config;
-        let mut fields = request::fields(members)?;
+        let mut fields = request::fields(members, groups::COMPLETIONS)?;
         let mut judge = Judge::new(config.strict_params);
 
         let model = request::model(&mut fields)?;
@@ -159,16 +161,24 @@ fn best_of(fields: &mut Fields, num_shown: u32, streams: bool, max: u32) -> Resu
     let Some(given) = fields.integer(&limits::BEST_OF)? else { return Ok(num_shown) };
     let given = u32::try_from(given).expect("the limit keeps it between 1 and 128");
     if given < num_shown {
-        let message = format!("'{AT}' is {given}, fewer than the {num_shown} choices of 'n'.");
+        let message = said!(
+            "'{AT}' is {given}, fewer than the {num_shown} choices of 'n'.",
+            "'{AT}' 값 {given}은(는) 'n'으로 요청한 {num_shown}개보다 적습니다."
+        );
         return Err(ApiError::invalid_value(AT, message));
     }
     if given > max {
-        let message = format!("'{AT}' must be between 1 and {max}, but it is {given}.");
+        let message = said!(
+            "'{AT}' must be between 1 and {max}, but it is {given}.",
+            "'{AT}' 값은 1에서 {max} 사이여야 하지만, 받은 값은 {given}입니다."
+        );
         return Err(ApiError::invalid_value(AT, message));
     }
     if streams && given > num_shown {
-        let message =
-            format!("'{AT}' may not be above 'n' when 'stream' is true: the best are known at the end.");
+        let message = said!(
+            "'{AT}' may not be above 'n' when 'stream' is true: the best are known at the end.",
+            "'stream'이 true이면 '{AT}' 값은 'n'보다 클 수 없습니다. 가장 좋은 답은 끝나야 알 수 있습니다."
+        );
         return Err(ApiError::invalid_value(AT, message));
     }
     Ok(given)
@@ -180,8 +190,9 @@ fn expect_few(prompts: &Prompts, num_choices: u32) -> Result<(), ApiError> {
     if count <= limits::MAX_SEQUENCES {
         return Ok(());
     }
-    let message = format!(
+    let message = said!(
         "'prompt' asks for {count} choices of all prompts together, more than {}.",
+        "'prompt'가 요청한 답은 모두 {count}개로, 한도 {}개를 넘습니다.",
         limits::MAX_SEQUENCES
     );
     Err(ApiError::invalid_value("prompt", message))

@@ -9,6 +9,7 @@ use crate::api::fields::Fields;
 use crate::api::limits;
 use crate::api::params::{self, Judge};
 use crate::api::request::messages::not_text;
+use crate::api::wording::said;
 use crate::serving::{ChatMessage, ToolCall};
 
 /// What stands between two blocks of text.
@@ -107,8 +108,9 @@ impl Conversation {
                 Ok(())
             }
             Some(other) => {
-                let message = format!(
+                let message = said!(
                     "'{role_at}' must be one of user, assistant and system, but it is '{}'.",
+                    "'{role_at}' 값은 user, assistant, system 중 하나여야 하지만, 받은 값은 '{}'입니다.",
                     shown(other)
                 );
                 Err(ApiError::invalid_value(&role_at, message))
@@ -153,7 +155,11 @@ impl Conversation {
         let id_at = block.fields.path("tool_use_id");
         let id = block.text("tool_use_id", &limits::TOOL_CALL_ID)?;
         if !self.called.contains(&id) {
-            let message = format!("'{id_at}' is '{}', but no message before calls a tool so.", shown(&id));
+            let message = said!(
+                "'{id_at}' is '{}', but no message before calls a tool so.",
+                "'{id_at}' 값이 '{}'이지만, 앞선 메시지에 그런 도구 호출이 없습니다.",
+                shown(&id)
+            );
             return Err(ApiError::invalid_value(&id_at, message));
         }
         let content_at = block.fields.path("content");

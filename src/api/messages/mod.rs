@@ -57,7 +57,7 @@ pub(super) async fn create(
     let answer = Answer { head, num_prompt_tokens, shows_thinking, is_clamped: clamped.is_some() };
     let mut response = if stream {
         let renderer = EventRenderer::new(answer, record, request_id);
-        let times = StreamTimes::new(&state.config, deadline.at);
+        let times = StreamTimes::new(&state.config, deadline.at, caller.reader);
         sse::respond(generation, renderer, times, state.lifecycle.clone()).await?
     } else {
         let mut blocks = Blocks::new(true);

@@ -6,10 +6,12 @@ use super::content;
 use crate::api::auth::Caller;
 use crate::api::error::{ApiError, shown};
 use crate::api::fields::Fields;
+use crate::api::openapi::groups;
 use crate::api::params::{self, Judge, Warning};
 use crate::api::request::reasoning::ReasoningRequest;
 use crate::api::request::{self, form, sampling, tools};
 use crate::api::state::AppState;
+use crate::api::wording::said;
 use crate::api::{cache_salt, limits};
 use crate::serving::{
     ChatPrompt, EndOptions, FormRequest, GenerateRequest, PromptInput, SamplingOptions, ToolChoice,
@@ -52,7 +54,7 @@ impl MessageRequest {
         state: &AppState,
     ) -> Result<Self, ApiError> {
         let config = &state.config;
-        let mut fields = request::fields(members)?;
+        let mut fields = request::fields(members, groups::MESSAGES_API)?;
         let mut judge = Judge::new(config.strict_params);
 
         let model = request::model(&mut fields)?;
@@ -129,8 +131,9 @@ fn tool(at: &str, value: Value, judge: &mut Judge) -> Result<ToolDefinition, Api
         None => {}
         Some(Value::String(kind)) if kind == "custom" => {}
         Some(Value::String(kind)) => {
-            let message = format!(
+            let message = said!(
                 "'{kind_at}' is '{}', but the server runs no tools itself: it knows those of type 'custom' only.",
+                "'{kind_at}' 값이 '{}'이지만, 서버는 도구를 직접 실행하지 않으며 'custom' 형식만 지원합니다.",
                 shown(&kind)
             );
             return Err(ApiError::invalid_value(&kind_at, message));
@@ -202,7 +205,10 @@ fn take_thinking(
         // There is no shorter one than the model's own.
         Some(Value::String(display)) if display == "summarized" => true,
         Some(_) => {
-            let message = format!("'{display_at}' must be 'summarized' or 'omitted'.");
+            let message = said!(
+                "'{display_at}' must be 'summarized' or 'omitted'.",
+                "'{display_at}' 값은 'summarized' 또는 'omitted'여야 합니다."
+            );
             return Err(ApiError::invalid_value(&display_at, message));
         }
     };
@@ -236,7 +242,10 @@ fn take_output(
         let at = config.path("format");
         if let Some(format) = config.object("format")? {
             if form.is_some() {
-                let message = format!("'output_format' and '{at}' both ask for a form; only one may be set.");
+                let message = said!(
+                    "'output_format' and '{at}' both ask for a form; only one may be set.",
+                    "'output_format'과 '{at}' 중 하나만 지정할 수 있습니다. 둘 다 출력 형식을 정합니다."
+                );
                 return Err(ApiError::invalid_value(&at, message));
             }
             form = Some(json_format(format, &at, judge)?);
@@ -269,5 +278,12 @@ fn kind(fields: &mut Fields) -> Result<String, ApiError> {
 }
 
 fn unknown(at: &str, known: &str, given: &str) -> ApiError {
-    ApiError::invalid_value(at, format!("'{at}' must be one of {known}, but it is '{}'.", shown(given)))
+    ApiError::invalid_value(
+        at,
+        said!(
+            "'{at}' must be one of {known}, but it is '{}'.",
+            "'{at}'에 쓸 수 있는 값은 {known}이지만, 받은 값은 '{}'입니다.",
+            shown(given)
+        ),
+    )
 }

@@ -7,6 +7,7 @@ use crate::api::error::{ApiError, shown};
 use crate::api::fields::Fields;
 use crate::api::limits;
 use crate::api::params::{self, Judge};
+use crate::api::wording::said;
 use crate::serving::{FormRequest, GrammarSpec, Language};
 
 const RESPONSE_FORMAT: &str = "response_format";
@@ -27,7 +28,10 @@ pub(in crate::api) fn take(fields: &mut Fields, judge: &mut Judge) -> Result<Opt
     forms.extend(guided(fields)?);
     if forms.len() > 1 {
         let (first, second) = (&forms[0].param, &forms[1].param);
-        let message = format!("'{first}' and '{second}' both ask for a form; only one may be set.");
+        let message = said!(
+            "'{first}' and '{second}' both ask for a form; only one may be set.",
+            "'{first}', '{second}' 중 하나만 지정할 수 있습니다. 둘 다 출력 형식을 정합니다."
+        );
         return Err(ApiError::invalid_value(second, message));
     }
     Ok(forms.pop())
@@ -67,8 +71,9 @@ fn response_format(value: Value, judge: &mut Judge) -> Result<Option<FormRequest
             Some(form(GrammarSpec::Lark(text), at))
         }
         Some(other) => {
-            let message = format!(
+            let message = said!(
                 "'{kind_at}' must be one of text, json_object, json_schema and grammar, but it is '{}'.",
+                "'{kind_at}' 값은 text, json_object, json_schema, grammar 중 하나여야 하지만, 받은 값은 '{}'입니다.",
                 shown(other)
             );
             return Err(ApiError::invalid_value(&kind_at, message));
@@ -88,8 +93,9 @@ pub(in crate::api) fn json_schema(inner: &mut Fields) -> Result<FormRequest, Api
     let name_at = inner.path("name");
     let name = inner.string("name", &limits::SCHEMA_NAME)?.ok_or_else(|| ApiError::missing(&name_at))?;
     if !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-')) {
-        let message = format!(
+        let message = said!(
             "'{name_at}' may only hold letters, digits, '_' and '-' of ASCII, but it is '{}'.",
+            "'{name_at}' 값에는 ASCII 글자, 숫자, '_', '-'만 쓸 수 있지만, 받은 값은 '{}'입니다.",
             shown(&name)
         );
         return Err(ApiError::invalid_value(&name_at, message));
@@ -159,7 +165,10 @@ pub(in crate::api) fn schema_of(at: &str, value: Value) -> Result<Value, ApiErro
             if parsed.is_object() {
                 return Ok(parsed);
             }
-            let message = format!("'{at}' must be a JSON schema, as an object or as its text.");
+            let message = said!(
+                "'{at}' must be a JSON schema, as an object or as its text.",
+                "'{at}' 값은 객체나 문자열로 된 JSON 스키마여야 합니다."
+            );
             Err(ApiError::invalid_value(at, message))
         }
         other => Err(ApiError::invalid_type(at, "an object or a string of JSON", &other)),
@@ -177,7 +186,11 @@ pub(in crate::api) fn language(fields: &mut Fields) -> Result<Option<Language>, 
         Some("ko") => Ok(Some(Language::Korean)),
         Some("en") => Ok(Some(Language::English)),
         Some(other) => {
-            let message = format!("'{AT}' must be 'ko' or 'en', but it is '{}'.", shown(other));
+            let message = said!(
+                "'{AT}' must be 'ko' or 'en', but it is '{}'.",
+                "'{AT}' 값은 'ko' 또는 'en'이어야 하지만, 받은 값은 '{}'입니다.",
+                shown(other)
+            );
             Err(ApiError::invalid_value(AT, message))
         }
         None => Err(ApiError::invalid_type(AT, "a string", &value)),

@@ -6,6 +6,7 @@ use crate::api::error::{ApiError, shown};
 use crate::api::fields::Fields;
 use crate::api::limits;
 use crate::api::params::{self, Judge};
+use crate::api::wording::said;
 use crate::serving::{ChatMessage, ToolCall};
 
 /// Takes `messages`.
@@ -36,8 +37,9 @@ impl Role {
             // `function` is the older name of `tool`.
             Some("tool" | "function") => Ok(Self::Tool),
             Some(other) => {
-                let message = format!(
+                let message = said!(
                     "'{at}' must be one of system, developer, user, assistant and tool, but it is '{}'.",
+                    "'{at}' 값은 system, developer, user, assistant, tool 중 하나여야 하지만, 받은 값은 '{}'입니다.",
                     shown(other)
                 );
                 Err(ApiError::invalid_value(at, message))
@@ -127,7 +129,11 @@ fn text_of_part(at: &str, part: Value, judge: &mut Judge) -> Result<String, ApiE
 
 /// 400: a part of this kind is not text.
 pub(in crate::api) fn not_text(at: &str, kind: &str) -> ApiError {
-    let message = format!("'{at}' is a part of type '{}', but the model reads text only.", shown(kind));
+    let message = said!(
+        "'{at}' is a part of type '{}', but the model reads text only.",
+        "'{at}' 파트의 형식은 '{}'이지만, 이 모델은 텍스트만 읽습니다.",
+        shown(kind)
+    );
     ApiError::invalid_value(at, message)
 }
 

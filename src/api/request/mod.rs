@@ -13,18 +13,24 @@ use serde_json::{Map, Value};
 use super::error::ApiError;
 use super::fields::Fields;
 use super::limits;
+use super::openapi::groups::Groups;
+use crate::api::wording::said;
 
-/// The members of a request, no more than may be.
+/// The members of a request, no more than may be; only those can be taken that the groups describe.
 ///
 /// # Errors
 /// 400 if there are more than [`limits::MAX_FIELDS`].
-pub(super) fn fields(members: Map<String, Value>) -> Result<Fields, ApiError> {
+pub(super) fn fields(members: Map<String, Value>, honoured: Groups) -> Result<Fields, ApiError> {
     if members.len() > limits::MAX_FIELDS {
-        let message =
-            format!("A request may have {} fields, but this has {}.", limits::MAX_FIELDS, members.len());
+        let message = said!(
+            "A request may have {} fields, but this has {}.",
+            "요청의 필드는 {}개까지 허용되지만, {}개를 받았습니다.",
+            limits::MAX_FIELDS,
+            members.len()
+        );
         return Err(ApiError::invalid_value("body", message));
     }
-    Ok(Fields::of_request(members))
+    Ok(Fields::of_request(members, honoured))
 }
 
 /// The model that the client named.

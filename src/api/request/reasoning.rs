@@ -6,6 +6,7 @@ use crate::api::error::{ApiError, shown};
 use crate::api::fields::Fields;
 use crate::api::limits;
 use crate::api::params::Judge;
+use crate::api::wording::said;
 use crate::serving::ReasoningOptions;
 
 const EFFORT: &str = "reasoning_effort";
@@ -94,7 +95,11 @@ impl ReasoningRequest {
     ) -> Result<(), ApiError> {
         let Some(&(_, max_tokens)) = EFFORTS.iter().find(|(name, _)| *name == effort) else {
             let names = EFFORTS.map(|(name, _)| name).join(", ");
-            let message = format!("'{at}' must be one of {names}, but it is '{}'.", shown(effort));
+            let message = said!(
+                "'{at}' must be one of {names}, but it is '{}'.",
+                "'{at}'에 쓸 수 있는 값은 {names}이지만, 받은 값은 '{}'입니다.",
+                shown(effort)
+            );
             return Err(ApiError::invalid_value(at, message));
         };
         let thinks = effort != "none";
@@ -191,13 +196,18 @@ impl ReasoningRequest {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::api::openapi::groups;
 
     /// The budget and the template's switch that a request leads to.
     fn taken(body: Value) -> (Option<u32>, Option<Value>) {
         let Value::Object(members) = body else { panic!("an object") };
         let allowed_kwargs = ["enable_thinking".to_owned()];
         let facts = ReasoningFacts { model_reasons: true, allowed_kwargs: &allowed_kwargs };
-        let request = ReasoningRequest::take(&mut Fields::of_request(members), &mut Judge::new(true), facts);
+        let request = ReasoningRequest::take(
+            &mut Fields::of_request(members, groups::CHAT_COMPLETIONS),
+            &mut Judge::new(true),
+            facts,
+        );
         let request = request.expect("nothing is ignored");
         (request.options.max_tokens, request.template_kwargs.get("enable_thinking").cloned())
     }

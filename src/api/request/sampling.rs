@@ -5,6 +5,7 @@ use serde_json::Value;
 use crate::api::error::{ApiError, shown};
 use crate::api::fields::{Fields, string_at, token_id};
 use crate::api::limits::{self, Limit};
+use crate::api::wording::said;
 use crate::serving::{EndOptions, SamplingOptions};
 
 /// Temperatures below this choose the same token as 0, without its care for overflow.
@@ -53,7 +54,11 @@ fn logit_bias(fields: &mut Fields) -> Result<Vec<(u32, f32)>, ApiError> {
         let id = key.trim().parse::<u32>().map_err(|_| {
             ApiError::invalid_value(
                 &at,
-                format!("The names in 'logit_bias' must be token ids, but one is '{}'.", shown(&key)),
+                said!(
+                    "The names in 'logit_bias' must be token ids, but one is '{}'.",
+                    "'logit_bias'의 이름은 토큰 ID여야 하지만, '{}'이(가) 있습니다.",
+                    shown(&key)
+                ),
             )
         })?;
         let bias = value.as_f64().ok_or_else(|| ApiError::invalid_type(&at, "a number", &value))?;
@@ -92,7 +97,10 @@ pub(in crate::api) fn end(fields: &mut Fields, max_new_tokens: Option<u32>) -> R
     let min_tokens = fields.integer(&limits::MIN_TOKENS)?.unwrap_or(0);
     let min_tokens = u32::try_from(min_tokens).expect("the limit is below 2^31");
     if let Some(max) = max_new_tokens.filter(|&max| min_tokens > max) {
-        let message = format!("'min_tokens' is {min_tokens}, more than the limit of {max} tokens.");
+        let message = said!(
+            "'min_tokens' is {min_tokens}, more than the limit of {max} tokens.",
+            "'min_tokens' 값 {min_tokens}은(는) 최대 토큰 수 {max}보다 큽니다."
+        );
         return Err(ApiError::invalid_value("min_tokens", message));
     }
     Ok(EndOptions {
@@ -147,7 +155,10 @@ pub(in crate::api) fn chat_logprobs(fields: &mut Fields) -> Result<Option<u8>, A
         (true, top) => Ok(Some(u8::try_from(top.unwrap_or(0)).expect("the limit is 20"))),
         (false, None | Some(0)) => Ok(None),
         (false, Some(_)) => {
-            let message = "'top_logprobs' may only be set when 'logprobs' is true.".to_owned();
+            let message = said!(
+                "'top_logprobs' may only be set when 'logprobs' is true.",
+                "'top_logprobs'는 'logprobs'가 true일 때만 지정할 수 있습니다."
+            );
             Err(ApiError::invalid_value("top_logprobs", message))
         }
     }
@@ -173,7 +184,10 @@ pub(in crate::api) fn truncate_prompt_tokens(
     match fields.integer(&limits::TRUNCATE_PROMPT_TOKENS)? {
         None => Ok(None),
         Some(0) => {
-            let message = "'truncate_prompt_tokens' must be -1 or at least 1, but it is 0.".to_owned();
+            let message = said!(
+                "'truncate_prompt_tokens' must be -1 or at least 1, but it is 0.",
+                "'truncate_prompt_tokens' 값은 -1이거나 1 이상이어야 하지만, 받은 값은 0입니다."
+            );
             Err(ApiError::invalid_value("truncate_prompt_tokens", message))
         }
         // A prompt that fills the context would leave no room for an answer.

@@ -3,6 +3,7 @@
 use crate::api::error::ApiError;
 use crate::api::fields::Fields;
 use crate::api::params::{self, Judge};
+use crate::api::wording::said;
 
 /// Whether and how an answer is streamed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -28,7 +29,10 @@ impl StreamOptions {
         let include_usage = options.boolean("include_usage")?.unwrap_or(false);
         let continuous_usage = options.boolean("continuous_usage_stats")?.unwrap_or(false);
         if !stream {
-            let message = "'stream_options' may only be set when 'stream' is true.".to_owned();
+            let message = said!(
+                "'stream_options' may only be set when 'stream' is true.",
+                "'stream_options'는 'stream'이 true일 때만 지정할 수 있습니다."
+            );
             return Err(ApiError::invalid_value("stream_options", message));
         }
         judge.judge(params::STREAM_OPTIONS, options.rest())?;

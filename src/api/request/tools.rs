@@ -6,6 +6,7 @@ use crate::api::error::{ApiError, shown};
 use crate::api::fields::Fields;
 use crate::api::limits;
 use crate::api::params::{self, Judge};
+use crate::api::wording::said;
 use crate::serving::{ToolChoice, ToolDefinition};
 
 /// Tools that the model may call.
@@ -34,7 +35,10 @@ impl ToolOptions {
         let parallel = fields.boolean("parallel_tool_calls")?.unwrap_or(true);
         let legacy = listed.is_empty() && !functions.is_empty();
         if !listed.is_empty() && !functions.is_empty() {
-            let message = "'functions' is the older name of 'tools'; only one of them may be set.".to_owned();
+            let message = said!(
+                "'functions' is the older name of 'tools'; only one of them may be set.",
+                "'functions'는 'tools'의 옛 이름이므로 둘 중 하나만 지정할 수 있습니다."
+            );
             return Err(ApiError::invalid_value("functions", message));
         }
         let tools = if legacy {
@@ -67,8 +71,9 @@ fn tool(at: &str, value: Value, judge: &mut Judge) -> Result<ToolDefinition, Api
     match fields.take("type") {
         Some(Value::String(kind)) if kind == "function" => {}
         Some(Value::String(kind)) => {
-            let message = format!(
+            let message = said!(
                 "'{kind_at}' is '{}', but the server knows tools of type 'function' only.",
+                "'{kind_at}' 값이 '{}'이지만, 서버는 'function' 형식의 도구만 지원합니다.",
                 shown(&kind)
             );
             return Err(ApiError::invalid_value(&kind_at, message));
@@ -118,8 +123,11 @@ pub(in crate::api) fn name(fields: &mut Fields) -> Result<String, ApiError> {
     if name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-')) {
         return Ok(name);
     }
-    let message =
-        format!("'{at}' may only hold letters, digits, '_' and '-' of ASCII, but it is '{}'.", shown(&name));
+    let message = said!(
+        "'{at}' may only hold letters, digits, '_' and '-' of ASCII, but it is '{}'.",
+        "'{at}' 값에는 ASCII 글자, 숫자, '_', '-'만 쓸 수 있지만, 받은 값은 '{}'입니다.",
+        shown(&name)
+    );
     Err(ApiError::invalid_value(&at, message))
 }
 
@@ -128,7 +136,11 @@ pub(in crate::api) fn name(fields: &mut Fields) -> Result<String, ApiError> {
 pub(in crate::api) fn distinct(tools: &[ToolDefinition], at: &str) -> Result<(), ApiError> {
     for (i, tool) in tools.iter().enumerate() {
         if tools[..i].iter().any(|earlier| earlier.name == tool.name) {
-            let message = format!("Two tools in '{at}' have the name '{}'.", tool.name);
+            let message = said!(
+                "Two tools in '{at}' have the name '{}'.",
+                "'{at}'에 이름이 '{}'인 도구가 둘 있습니다.",
+                tool.name
+            );
             return Err(ApiError::invalid_value(at, message));
         }
     }
@@ -147,8 +159,9 @@ pub(in crate::api) fn parse_choice(value: Value) -> Result<ToolChoice, ApiError>
             "auto" => Ok(ToolChoice::Auto),
             "required" | "any" => Ok(ToolChoice::Required),
             other => {
-                let message = format!(
+                let message = said!(
                     "'{AT}' must be one of none, auto, required, a function and allowed tools, but it is '{}'.",
+                    "'{AT}' 값은 none, auto, required, 함수, 허용된 도구 중 하나여야 하지만, 받은 값은 '{}'입니다.",
                     shown(other)
                 );
                 Err(ApiError::invalid_value(AT, message))
@@ -161,7 +174,10 @@ pub(in crate::api) fn parse_choice(value: Value) -> Result<ToolChoice, ApiError>
                 Some("function") => named(AT, &mut fields).map(ToolChoice::Named),
                 Some("allowed_tools") => allowed(fields),
                 _ => {
-                    let message = format!("'{AT}.type' must be 'function' or 'allowed_tools'.");
+                    let message = said!(
+                        "'{AT}.type' must be 'function' or 'allowed_tools'.",
+                        "'{AT}.type' 값은 'function' 또는 'allowed_tools'여야 합니다."
+                    );
                     Err(ApiError::invalid_value("tool_choice.type", message))
                 }
             }
@@ -192,7 +208,10 @@ fn allowed(mut fields: Fields) -> Result<ToolChoice, ApiError> {
         _ => {
             return Err(ApiError::invalid_value(
                 &mode_at,
-                format!("'{mode_at}' must be 'auto' or 'required'."),
+                said!(
+                    "'{mode_at}' must be 'auto' or 'required'.",
+                    "'{mode_at}' 값은 'auto' 또는 'required'여야 합니다."
+                ),
             ));
         }
     };
@@ -214,7 +233,11 @@ fn parse_function_call(value: Value) -> Result<ToolChoice, ApiError> {
         Some("none") => return Ok(ToolChoice::None),
         Some("auto") => return Ok(ToolChoice::Auto),
         Some(other) => {
-            let message = format!("'{AT}' must be none, auto or a function, but it is '{}'.", shown(other));
+            let message = said!(
+                "'{AT}' must be none, auto or a function, but it is '{}'.",
+                "'{AT}' 값은 none, auto, 함수 중 하나여야 하지만, 받은 값은 '{}'입니다.",
+                shown(other)
+            );
             return Err(ApiError::invalid_value(AT, message));
         }
         None => {}
@@ -236,14 +259,20 @@ pub(in crate::api) fn expect_known(
         ToolChoice::Allowed { names, .. } => names,
     };
     if tools.is_empty() {
-        let message = format!("'{at}' asks for a tool, but the request has none.");
+        let message = said!(
+            "'{at}' asks for a tool, but the request has none.",
+            "'{at}'에서 도구를 요구하지만, 요청에 도구가 없습니다."
+        );
         return Err(ApiError::invalid_value(at, message));
     }
     match names.iter().find(|name| !tools.iter().any(|tool| tool.name == **name)) {
         None => Ok(()),
         Some(unknown) => {
-            let message =
-                format!("'{at}' names the tool '{}', which the request does not have.", shown(unknown));
+            let message = said!(
+                "'{at}' names the tool '{}', which the request does not have.",
+                "'{at}'에서 지정한 도구 '{}'이(가) 요청에 없습니다.",
+                shown(unknown)
+            );
             Err(ApiError::invalid_value(at, message))
         }
     }

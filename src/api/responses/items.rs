@@ -11,6 +11,7 @@ use crate::api::fields::Fields;
 use crate::api::limits;
 use crate::api::params::{self, Judge};
 use crate::api::request::messages::joined_parts;
+use crate::api::wording::said;
 use crate::serving::{ChatMessage, ToolCall};
 
 /// An item of a conversation, checked.
@@ -138,14 +139,19 @@ fn item(at: &str, value: Value, judge: &mut Judge, source: &ItemSource<'_>) -> R
             let id = given_id.ok_or_else(|| ApiError::missing(&fields.path("id")))?;
             judge.judge(params::ITEM, fields.rest())?;
             return (source.stored)(&id).ok_or_else(|| {
-                let message = format!("'{at}' refers to the item '{}', which is not stored.", shown(&id));
+                let message = said!(
+                    "'{at}' refers to the item '{}', which is not stored.",
+                    "'{at}'에서 가리키는 항목 '{}'이(가) 저장되어 있지 않습니다.",
+                    shown(&id)
+                );
                 ApiError::invalid_value(at, message)
             });
         }
         other => {
-            let message = format!(
+            let message = said!(
                 "'{kind_at}' is '{}', but the server knows message, reasoning, function_call, \
                  function_call_output and item_reference only.",
+                "'{kind_at}' 값이 '{}'이지만, 서버는 message, reasoning, function_call, function_call_output, item_reference만 지원합니다.",
                 shown(other)
             );
             return Err(ApiError::invalid_value(&kind_at, message));
@@ -165,8 +171,9 @@ fn message(fields: &mut Fields, judge: &mut Judge) -> Result<Part, ApiError> {
         Some("system") => "system",
         Some("developer") => "developer",
         Some(other) => {
-            let message = format!(
+            let message = said!(
                 "'{role_at}' must be one of user, assistant, system and developer, but it is '{}'.",
+                "'{role_at}' 값은 user, assistant, system, developer 중 하나여야 하지만, 받은 값은 '{}'입니다.",
                 shown(other)
             );
             return Err(ApiError::invalid_value(&role_at, message));
@@ -277,8 +284,11 @@ pub(super) fn messages(
             }
             Part::CallOutput { call_id, output } => {
                 if !called.contains(call_id.as_str()) {
-                    let message =
-                        format!("'input' has the output of a call '{}' that nobody made.", shown(call_id));
+                    let message = said!(
+                        "'input' has the output of a call '{}' that nobody made.",
+                        "'input'에 아무도 하지 않은 호출 '{}'의 결과가 있습니다.",
+                        shown(call_id)
+                    );
                     return Err(ApiError::invalid_value("input", message));
                 }
                 let mut message = ChatMessage::new("tool", output);

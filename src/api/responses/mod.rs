@@ -33,6 +33,7 @@ use super::limits;
 use super::params::Warning;
 use super::sse::{self, StreamTimes};
 use super::state::AppState;
+use crate::api::wording::said;
 
 /// Items on a page where the request does not say.
 const PAGE: usize = 20;
@@ -65,7 +66,7 @@ pub(super) async fn create(
     let answer = Answer { head, show, num_prompt_tokens, settings };
     let mut draft = Draft::new(answer, Arc::clone(&state), keep);
     let mut response = if stream {
-        let times = StreamTimes::new(&state.config, deadline.at);
+        let times = StreamTimes::new(&state.config, deadline.at, caller.reader);
         let renderer = EventRenderer::new(draft, record);
         sse::respond(generation, renderer, times, state.lifecycle.clone()).await?
     } else {
@@ -116,9 +117,10 @@ pub(super) async fn cancel(
     id: Result<Path<String>, PathRejection>,
 ) -> Result<Response, ApiError> {
     find(&store, caller, id)?;
-    Err(ApiError::never_granted(
+    Err(ApiError::never_granted(said!(
         "Only a response made in the background can be cancelled, and this one was not.",
-    ))
+        "백그라운드에서 만든 응답만 취소할 수 있으며, 이 응답은 그렇지 않습니다."
+    )))
 }
 
 /// The items that a response was made from, those of the conversation before included.
@@ -135,14 +137,21 @@ pub(super) async fn input_items(
         None | Some("desc") => items.reverse(),
         Some("asc") => {}
         Some(other) => {
-            let message = format!("'order' must be 'asc' or 'desc', but it is '{}'.", shown(other));
+            let message = said!(
+                "'order' must be 'asc' or 'desc', but it is '{}'.",
+                "'order' 값은 'asc' 또는 'desc'여야 하지만, 받은 값은 '{}'입니다.",
+                shown(other)
+            );
             return Err(ApiError::invalid_value("order", message));
         }
     }
     if let Some(after) = asked("after") {
         let at = items.iter().position(|item| item.id() == after).ok_or_else(|| {
-            let message =
-                format!("'after' names the item '{}', which this response does not have.", shown(after));
+            let message = said!(
+                "'after' names the item '{}', which this response does not have.",
+                "'after'에서 가리키는 항목 '{}'이(가) 이 응답에 없습니다.",
+                shown(after)
+            );
             ApiError::invalid_value("after", message)
         })?;
         items.drain(..=at);
@@ -153,7 +162,11 @@ pub(super) async fn input_items(
             let number: i64 = text.parse().map_err(|_| {
                 ApiError::invalid_value(
                     "limit",
-                    format!("'limit' must be an integer, but it is '{}'.", shown(text)),
+                    said!(
+                        "'limit' must be an integer, but it is '{}'.",
+                        "'limit' 값은 정수여야 하지만, 받은 값은 '{}'입니다.",
+                        shown(text)
+                    ),
                 )
             })?;
             usize::try_from(limits::PAGE_LIMIT.check_integer(number.into())?).expect("the limit is 100")

@@ -11,11 +11,13 @@ use super::store::ResponseStore;
 use crate::api::auth::Caller;
 use crate::api::error::{ApiError, shown};
 use crate::api::fields::Fields;
+use crate::api::openapi::groups;
 use crate::api::params::{self, Judge, Warning};
 use crate::api::request::reasoning::ReasoningRequest;
 use crate::api::request::stream::StreamOptions;
 use crate::api::request::{self, form, sampling, tools};
 use crate::api::state::AppState;
+use crate::api::wording::said;
 use crate::api::{cache_salt, limits, priority};
 use crate::serving::{
     ChatPrompt, FormRequest, GenerateRequest, PromptInput, ReportOptions, ToolChoice, ToolDefinition,
@@ -67,7 +69,7 @@ impl ResponseRequest {
     ) -> Result<Self, ApiError> {
         let config = &state.config;
         let mut settings = repeated(&members);
-        let mut fields = request::fields(members)?;
+        let mut fields = request::fields(members, groups::RESPONSES)?;
         let mut judge = Judge::new(config.strict_params);
 
         let model = request::model(&mut fields)?;
@@ -208,8 +210,9 @@ fn tool(at: &str, mut value: Value, judge: &mut Judge) -> Result<ToolDefinition,
     match kind.flatten() {
         Some(Value::String(kind)) if kind == "function" => tools::function(at, value, judge),
         Some(Value::String(kind)) => {
-            let message = format!(
+            let message = said!(
                 "'{kind_at}' is '{}', but the server knows tools of type 'function' only.",
+                "'{kind_at}' 값이 '{}'이지만, 서버는 'function' 형식의 도구만 지원합니다.",
                 shown(&kind)
             );
             Err(ApiError::invalid_value(&kind_at, message))
@@ -253,7 +256,10 @@ fn take_form(fields: &mut Fields, judge: &mut Judge) -> Result<Option<FormReques
     match (of_text, form::take(fields, judge)?) {
         (Some(_), Some(second)) => {
             let param = &second.param;
-            let message = format!("'text.format' and '{param}' both ask for a form; only one may be set.");
+            let message = said!(
+                "'text.format' and '{param}' both ask for a form; only one may be set.",
+                "'text.format'과 '{param}' 중 하나만 지정할 수 있습니다. 둘 다 출력 형식을 정합니다."
+            );
             Err(ApiError::invalid_value(param, message))
         }
         (first, second) => Ok(first.or(second)),
@@ -269,8 +275,9 @@ fn text_format(format: &mut Fields) -> Result<Option<FormRequest>, ApiError> {
         Some("json_object") => Ok(Some(form::any_object(AT))),
         Some("json_schema") => form::json_schema(format).map(Some),
         Some(other) => {
-            let message = format!(
+            let message = said!(
                 "'{kind_at}' must be one of text, json_object and json_schema, but it is '{}'.",
+                "'{kind_at}' 값은 text, json_object, json_schema 중 하나여야 하지만, 받은 값은 '{}'입니다.",
                 shown(other)
             );
             Err(ApiError::invalid_value(&kind_at, message))

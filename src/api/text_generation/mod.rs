@@ -55,7 +55,7 @@ pub(super) async fn generate_stream(
     record.set_prompt_tokens(answer.num_prompt_tokens as u64);
     let ignored = ignored_header(&answer.warnings);
     let renderer = TokenRenderer::new(answer, record);
-    let times = StreamTimes::new(&state.config, deadline.at);
+    let times = StreamTimes::new(&state.config, deadline.at, caller.reader);
     let mut response = sse::respond(generation, renderer, times, state.lifecycle.clone()).await?;
     name_ignored(&mut response, ignored);
     Ok(response)

@@ -5,9 +5,11 @@ use serde_json::{Map, Value};
 use crate::api::auth::Caller;
 use crate::api::error::{ApiError, shown};
 use crate::api::fields::Fields;
+use crate::api::openapi::groups;
 use crate::api::params::{self, Judge, Warning};
 use crate::api::request::{self, form, sampling};
 use crate::api::state::AppState;
+use crate::api::wording::said;
 use crate::api::{cache_salt, limits};
 use crate::serving::{
     EndOptions, FormRequest, GenerateRequest, GrammarSpec, PromptInput, ReportOptions, SamplingOptions,
@@ -53,7 +55,7 @@ impl TextRequest {
         state: &AppState,
         streams: bool,
     ) -> Result<Self, ApiError> {
-        let mut fields = request::fields(members)?;
+        let mut fields = request::fields(members, groups::TEXT_GENERATION)?;
         let mut judge = Judge::new(state.config.strict_params);
         let inputs = fields.string(INPUTS, &limits::TEXT_INPUTS)?;
         let inputs = inputs.ok_or_else(|| ApiError::missing(INPUTS))?;
@@ -138,9 +140,18 @@ fn best_of(fields: &mut Fields, samples: bool, streams: bool, max: u32) -> Resul
     let given = integer(fields, "best_of", &limits::BEST_OF)?.unwrap_or(1);
     let fault = match given {
         0 | 1 => return Ok(1),
-        _ if given > max => format!("'{at}' must be between 1 and {max}, but it is {given}."),
-        _ if streams => format!("'{at}' must be 1 in a stream: the best is known at the end."),
-        _ if !samples => format!("'{at}' must be 1 without 'do_sample': all outputs would be the same."),
+        _ if given > max => said!(
+            "'{at}' must be between 1 and {max}, but it is {given}.",
+            "'{at}' 값은 1에서 {max} 사이여야 하지만, 받은 값은 {given}입니다."
+        ),
+        _ if streams => said!(
+            "'{at}' must be 1 in a stream: the best is known at the end.",
+            "스트림에서 '{at}' 값은 1이어야 합니다. 가장 좋은 답은 끝나야 알 수 있습니다."
+        ),
+        _ if !samples => said!(
+            "'{at}' must be 1 without 'do_sample': all outputs would be the same.",
+            "'do_sample'이 없으면 '{at}' 값은 1이어야 합니다. 모든 출력이 같기 때문입니다."
+        ),
         _ => return Ok(given),
     };
     Err(ApiError::invalid_value(&at, fault))
@@ -151,7 +162,7 @@ fn prefill(fields: &mut Fields, details: bool, streams: bool) -> Result<bool, Ap
     let at = fields.path("decoder_input_details");
     let wanted = fields.boolean("decoder_input_details")?.unwrap_or(false);
     if wanted && streams {
-        let message = format!("'{at}' must be false in a stream.");
+        let message = said!("'{at}' must be false in a stream.", "스트림에서 '{at}' 값은 false여야 합니다.");
         return Err(ApiError::invalid_value(&at, message));
     }
     Ok(wanted && details)
@@ -179,8 +190,11 @@ fn grammar(fields: &mut Fields) -> Result<Option<FormRequest>, ApiError> {
             GrammarSpec::Regex(pattern.ok_or_else(|| ApiError::missing(&at))?)
         }
         other => {
-            let message =
-                format!("'{kind_at}' must be json, json_schema or regex, but it is '{}'.", shown(other));
+            let message = said!(
+                "'{kind_at}' must be json, json_schema or regex, but it is '{}'.",
+                "'{kind_at}' 값은 json, json_schema, regex 중 하나여야 하지만, 받은 값은 '{}'입니다.",
+                shown(other)
+            );
             return Err(ApiError::invalid_value(&kind_at, message));
         }
     };
