@@ -1,9 +1,12 @@
-//! The wiring: from a configuration to a running engine, and from there to a served port.
+//! The wiring: from a configuration to a running engine, and from there to a served port, or to the same routes without
+//! a port.
 
 mod checks;
 mod demo;
+mod in_process;
 mod locate;
 mod serve;
+mod signals;
 
 use std::sync::Arc;
 
@@ -18,8 +21,10 @@ use crate::serving::Generator;
 use crate::telemetry::{CacheInfo, Metrics};
 use crate::text::{TEXT_FILES, TextModel};
 
+pub use in_process::{InProcess, Reply, ReplyUnread, Routes};
 pub use locate::{Located, locate};
 pub use serve::{End, ensure_port_is_free, serve};
+pub use signals::Signals;
 
 /// A loaded model with its engine running.
 #[derive(Debug)]

@@ -29,6 +29,7 @@ const FLOORS: &[(&str, &[&str])] = &[
             "engine::FinishReason",
             "engine::NewSequence",
             "engine::Overload",
+            "engine::Pooling",
             "engine::Priority",
             "engine::SequenceError",
             "engine::SubmitError",

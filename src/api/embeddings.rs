@@ -13,7 +13,7 @@ use serde_json::{Map, Value};
 
 use super::access_log::AccessRecord;
 use super::answer::head::{ignored_header, name_ignored};
-use super::answer::whole::{AT_ONCE, Deadline, before_the_end};
+use super::answer::whole::{Deadline, before_the_end};
 use super::auth::Caller;
 use super::error::{ApiError, shown};
 use super::extract::JsonObject;
@@ -27,6 +27,10 @@ use crate::serving::{EmbedRequest, Embedding, Pooling, PromptInput};
 
 const INPUT: PromptLimits =
     PromptLimits { text: limits::EMBEDDING_INPUT, list: limits::INPUTS, tokens: limits::INPUT_TOKENS };
+
+/// Inputs of one request that are in work at the same time: enough to fill a step, without filling the queue for
+/// preparation.
+const AT_ONCE: usize = 32;
 
 /// How vectors are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

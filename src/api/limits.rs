@@ -137,9 +137,9 @@ pub(super) const CACHE_SALT: Limit = bytes("cache_salt", 1, 256);
 /// OpenAI's bound.
 pub(super) const PROMPT_CACHE_KEY: Limit = chars("prompt_cache_key", 0, 64);
 /// Those of the conversation before count too.
-pub(super) const INPUT: Limit = items("input", 1, 4096);
-pub(super) const INPUT_TEXT: Limit = bytes("input[].content", 0, 2 << 20);
-pub(super) const INPUT_PARTS: Limit = items("input[].content[]", 0, 1024);
+pub(super) const ITEMS: Limit = items("input", 1, 4096);
+pub(super) const ITEM_TEXT: Limit = bytes("input[].content", 0, 2 << 20);
+pub(super) const ITEM_PARTS: Limit = items("input[].content[]", 0, 1024);
 pub(super) const ITEM_ID: Limit = bytes("input[].id", 1, 256);
 pub(super) const INSTRUCTIONS: Limit = bytes("instructions", 0, 2 << 20);
 pub(super) const MAX_OUTPUT_TOKENS: Limit = integer("max_output_tokens", 1, i32::MAX as i64);
@@ -234,6 +234,24 @@ pub const CHAT_COMPLETIONS: &[Limit] = &[
     PROMPT_CACHE_KEY,
 ];
 
+/// The bounds of `POST /v1/responses` that other endpoints do not have.
+pub const RESPONSES: &[Limit] = &[
+    ITEMS,
+    ITEM_TEXT,
+    ITEM_PARTS,
+    ITEM_ID,
+    INSTRUCTIONS,
+    MAX_OUTPUT_TOKENS,
+    MAX_TOOL_CALLS,
+    PREVIOUS_RESPONSE_ID,
+    INCLUDE,
+    INCLUDED,
+];
+
+/// The bounds of `POST /v1/messages` that other endpoints do not have, or have wider.
+pub const MESSAGES_API: &[Limit] =
+    &[MESSAGES_TEMPERATURE, STOP_SEQUENCES, STOP_SEQUENCE, SYSTEM, BLOCKS, BUDGET_TOKENS, USER_ID, SIGNATURE];
+
 /// The bounds of `POST /v1/completions`.
 pub const COMPLETIONS: &[Limit] = &[
     MODEL,
@@ -295,23 +313,6 @@ pub const EMBEDDINGS: &[Limit] = &[
 
 /// The bounds of `POST /generate` and `POST /generate_stream`; those of the sampler are the same as elsewhere.
 pub const TEXT_GENERATION: &[Limit] = &[TEXT_INPUTS, MAX_NEW_TOKENS, TOP_N_TOKENS, TRUNCATE];
-/// The bounds of `POST /v1/responses` that other endpoints do not have.
-pub const RESPONSES: &[Limit] = &[
-    INPUT,
-    INPUT_TEXT,
-    INPUT_PARTS,
-    ITEM_ID,
-    INSTRUCTIONS,
-    MAX_OUTPUT_TOKENS,
-    MAX_TOOL_CALLS,
-    PREVIOUS_RESPONSE_ID,
-    INCLUDE,
-    INCLUDED,
-];
-
-/// The bounds of `POST /v1/messages` that other endpoints do not have, or have wider.
-pub const MESSAGES_API: &[Limit] =
-    &[MESSAGES_TEMPERATURE, STOP_SEQUENCES, STOP_SEQUENCE, SYSTEM, BLOCKS, BUDGET_TOKENS, USER_ID, SIGNATURE];
 
 impl Limit {
     /// Passes a number that is within the bounds.

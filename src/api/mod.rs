@@ -36,6 +36,6 @@ mod version;
 
 pub use auth::{ApiKeyError, ApiKeys};
 pub use config::{Secret, ServerConfig};
-pub use router::router;
+pub use router::{BATCH_ROUTES, router};
 pub use server::{DrainOutcome, Server};
 pub use state::{AppState, Lifecycle, Phase, ServedModel, Stamps, SystemStamps};

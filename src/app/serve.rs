@@ -7,10 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 
-use super::Service;
+use super::{Service, Signals};
 use crate::api::{ApiKeys, AppState, DrainOutcome, Lifecycle, Phase, Server, ServerConfig, SystemStamps};
 use crate::engine::EngineDied;
 
@@ -129,7 +128,8 @@ pub async fn serve(
     Ok(end)
 }
 
-async fn wait_for_engine(
+/// Waits until the engine's thread has ended, but not for long.
+pub(super) async fn wait_for_engine(
     engine_end: impl Future<Output = Result<Result<(), EngineDied>, tokio::task::JoinError>>,
 ) {
     match tokio::time::timeout(ENGINE_END, engine_end).await {
@@ -139,26 +139,5 @@ async fn wait_for_engine(
         Err(_) => {
             tracing::error!(limit_s = ENGINE_END.as_secs(), "the engine does not stop; leaving it behind")
         }
-    }
-}
-
-/// The signals that ask for an end.
-struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
-}
-
-impl Signals {
-    fn new() -> io::Result<Self> {
-        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
-    }
-
-    /// The number of the next signal.
-    async fn next(&mut self) -> i32 {
-        let kind = tokio::select! {
-            _ = self.terminate.recv() => SignalKind::terminate(),
-            _ = self.interrupt.recv() => SignalKind::interrupt(),
-        };
-        kind.as_raw_value()
     }
 }

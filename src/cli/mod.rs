@@ -3,6 +3,7 @@
 mod answer;
 mod args;
 mod banner;
+mod batch;
 mod bench;
 mod chat;
 mod generate;
@@ -49,6 +50,7 @@ enum Command {
     Chat(ChatArgs),
     /// Continue a prompt, then exit
     Generate(GenerateArgs),
+    Batch(Box<batch::BatchArgs>),
     /// Measure a server or the engine under load
     #[command(subcommand)]
     Bench(bench::BenchCommand),
@@ -100,12 +102,13 @@ struct GenerateArgs {
 const RUNTIME_END: Duration = Duration::from_secs(1);
 
 /// Runs the command and returns the process's exit code: 0 if all went well, 1 for an error, 2 for wrong usage, 128 and
-/// the signal's number if a second signal cut the server short.
+/// the signal's number if a second signal cut the server short or any stopped a batch.
 pub fn run(cli: Cli) -> ExitCode {
     let result = match cli.command.unwrap_or(Command::Serve(cli.serve)) {
         Command::Serve(args) => serve(&args),
         Command::Chat(args) => chat(&args).map(|()| 0),
         Command::Generate(args) => generate(&args).map(|()| 0),
+        Command::Batch(args) => batch::run(&args),
         Command::Bench(command) => bench::run(&command).map(|()| 0),
         Command::Config(args) => show_config(&args).map(|()| 0),
         Command::Health(args) => health(&args).map(|()| 0),

@@ -54,6 +54,11 @@ impl Guide {
         Ok(&self.mask)
     }
 
+    /// Whether any token may come next, as far as that is known without a mask.
+    pub(super) fn is_free(&mut self) -> Result<bool, ConstraintError> {
+        if self.has_mask { Ok(false) } else { self.ask(|constraint| Ok(constraint.is_free())) }
+    }
+
     /// Whether a token may come next.
     pub(super) fn allows(&mut self, token_id: u32) -> Result<bool, ConstraintError> {
         match self.has_mask {
@@ -137,7 +142,7 @@ mod tests {
 
     #[test]
     fn the_first_fault_is_the_answer_from_then_on() {
-        let mut guide = guide(3);
+        let mut guide = guide(5);
         let wrong = (0..VOCAB_SIZE).find(|&id| guide.allows(id) == Ok(false)).expect("not all are allowed");
         let fault = guide.accept(wrong).expect_err("it is not allowed");
         assert_eq!(guide.mask(10).map(|_| ()), Err(fault.clone()));

@@ -6,7 +6,7 @@ use super::planted::{Bug, planted};
 use super::step::ScheduledSequence;
 use super::{Scheduler, StepPlan, StepResults};
 use crate::model::{ForwardOutput, Logits};
-use crate::sampling::{Row, SampleError, SampledToken, Sampler};
+use crate::sampling::{Row, SampleError, SampledToken, Sampler, SamplingParams};
 
 /// The sampler of an engine. Around a forward pass it is told twice: [`Self::prepare`] before it, [`Self::read`]
 /// after it, or [`Self::cancel`] if it failed.
@@ -34,6 +34,10 @@ impl StepSampler {
                 continue;
             }
             let Some(guide) = &mut sequence.guide else { continue };
+            // A fault shows when the row is sampled.
+            if guide.is_free().unwrap_or(false) {
+                continue;
+            }
             let errand = Errand { slot: part.slot, vocab_size, guide: guide.lend() };
             if let Err(refused) = self.masks.send(errand) {
                 *guide = refused.guide;
@@ -118,7 +122,8 @@ impl StepSampler {
     /// The token of a row, which the guide is told of.
     fn choose(&mut self, row: &Row<'_>, guide: Option<&mut Guide>) -> Result<SampledToken, SampleError> {
         let Some(guide) = guide else { return self.sampler.sample(row) };
-        let mut sampled = self.sample_under(row, guide)?;
+        let mut sampled =
+            if guide.is_free()? { self.sampler.sample(row)? } else { self.sample_under(row, guide)? };
         if !row.stop_token_ids.contains(&sampled.token_id) {
             sampled.completes = guide.accept(sampled.token_id)?;
         }
@@ -137,6 +142,13 @@ impl StepSampler {
             }
         }
         let mask = guide.mask(row.logits.len())?;
-        self.sampler.sample(&Row { mask: Some(mask), ..*row })
+        match self.sampler.sample(&Row { mask: Some(mask), ..*row }) {
+            // The form cannot go on without its only token: it comes even if the client's own words bar it.
+            Err(SampleError::Masked) if mask.num_tokens() == 1 => {
+                let params = SamplingParams { logprobs: row.params.logprobs, ..SamplingParams::greedy() };
+                self.sampler.sample(&Row { mask: Some(mask), params: &params, ..*row })
+            }
+            sampled => sampled,
+        }
     }
 }

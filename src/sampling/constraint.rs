@@ -22,6 +22,12 @@ pub trait Constraint: Send + Debug {
     /// Whether this token may come next: what [`Self::mask`] would say of it, cheaper.
     fn allows(&mut self, token_id: u32) -> bool;
 
+    /// Whether any token may come next, stop tokens included: then no mask is asked for. A constraint that cannot tell
+    /// without making the mask says no.
+    fn is_free(&mut self) -> bool {
+        false
+    }
+
     /// Whether nothing but the end may follow.
     fn is_complete(&mut self) -> bool;
 

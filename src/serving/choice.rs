@@ -170,11 +170,15 @@ impl Choice {
             return;
         }
         self.usage.num_output_tokens += 1;
-        self.usage.num_reasoning_tokens += u32::from(self.text.is_in_reasoning());
         self.clock.mark_token();
         self.untold
             .extend(self.teller.as_ref().map(|teller| teller.token(token_id, logprobs.map(|boxed| *boxed))));
+        let was_in_reasoning = self.text.is_in_reasoning();
         let Some(piece) = self.text_after(|text| text.push(token_id), deltas) else { return };
+        // Reasoning stands before everything else, its tags are part of it, and a tag may span several tokens.
+        if was_in_reasoning || self.text.is_in_reasoning() {
+            self.usage.num_reasoning_tokens = self.usage.num_output_tokens;
+        }
         let stop = piece.stop.clone();
         self.tell(piece, deltas);
         if let Some(stop) = stop {

@@ -16,6 +16,8 @@ pub struct ServingConfig {
     pub max_preparing: usize,
     /// Milliseconds that waiting, rendering and tokenising may take together.
     pub prepare_timeout_ms: u64,
+    /// Whether reasoning that only repeats itself, for 512 tokens, is closed; answers are never cut.
+    pub close_reasoning_loops: bool,
 }
 
 impl Default for ServingConfig {
@@ -26,6 +28,7 @@ impl Default for ServingConfig {
             prepare_threads: 2,
             max_preparing: 256,
             prepare_timeout_ms: 30_000,
+            close_reasoning_loops: true,
         }
     }
 }
@@ -70,6 +73,7 @@ mod tests {
             prepare_threads: 0,
             max_preparing: 0,
             prepare_timeout_ms: 0,
+            close_reasoning_loops: false,
         };
         let named: Vec<&str> = zeros.faults().into_iter().map(|(key, _)| key).collect();
         let keys =

@@ -18,7 +18,7 @@ use super::{
 use crate::engine::{EngineHandle, EnginePulse, NewSequence, SubmitError};
 use crate::sampling::{Constraint, SamplingParams};
 use crate::telemetry::Metrics;
-use crate::text::{CompiledGrammar, GenerationDefaults, StopStrings, TextModel};
+use crate::text::{CompiledGrammar, GenerationDefaults, ReasoningLimits, StopStrings, TextModel};
 
 /// When a prompt that found no place to be prepared has a chance of one: preparing takes milliseconds.
 const PREPARATION_RETRY_MS: u64 = 1_000;
@@ -195,13 +195,20 @@ impl Shared {
         }))
     }
 
-    /// What holds one choice to its form and its language.
+    /// What holds one choice to its form, its language and the limits of its reasoning.
     fn constraint(&self, request: &GenerateRequest, prepared: &Prepared) -> Option<Box<dyn Constraint>> {
         let form = prepared.grammar.as_ref().map(CompiledGrammar::start);
-        match request.language {
+        let held = match request.language {
             None => form,
             Some(language) => Some(self.text.grammars().lock_language(language, form)),
-        }
+        };
+        let PromptInput::Chat(_) = request.prompt else { return held };
+        let limits = ReasoningLimits {
+            in_reasoning: prepared.parser.in_reasoning,
+            max_tokens: request.reasoning.max_tokens,
+            closes_loops: self.config.close_reasoning_loops,
+        };
+        self.text.guard_reasoning(limits, held)
     }
 
     /// Runs `work` on the blocking pool, with a bound on how much runs, on the queue for it and on the time.

@@ -110,7 +110,7 @@ pub struct ChoiceUsage {
     pub num_cached_tokens: u32,
     /// Tokens generated, the stop token included.
     pub num_output_tokens: u32,
-    /// Those of them that were reasoning.
+    /// Those of them that were reasoning, its tags included.
     pub num_reasoning_tokens: u32,
     /// How guesses ahead of the model fared; none are known of a choice that a stop string ended.
     pub drafts: DraftCounts,

@@ -1,5 +1,7 @@
 //! The generator over an engine that replays scripted tokens.
 
+mod reasoning;
+
 use std::path::Path;
 use std::sync::{Arc, mpsc as std_mpsc};
 use std::thread::JoinHandle;
@@ -11,7 +13,7 @@ use super::*;
 use crate::engine::{
     Command, EngineHandle, EngineLimits, EnginePulse, FinishReason, QueuedSequence, SequenceError, TokenEvent,
 };
-use crate::sampling::SamplingParams;
+use crate::sampling::{Constraint, SamplingParams};
 use crate::telemetry::{CacheInfo, Metrics};
 use crate::text::{SpecialText, TextModel};
 
@@ -23,6 +25,8 @@ const STARTED: DeltaKind = DeltaKind::Started { prompt: None };
 enum Script {
     /// These tokens, then this end.
     Whole(Vec<u32>, FinishReason),
+    /// These tokens, with what the sequence's constraint puts between them, then this end.
+    Held(Vec<u32>, FinishReason),
     /// These tokens, then a fault.
     Fails(Vec<u32>, SequenceError),
     /// These tokens, then silence until the reader goes.
@@ -59,7 +63,25 @@ impl Fake {
         Self::with(limits(), ServingConfig::default(), script)
     }
 
+    /// An engine of this model.
+    fn of(
+        text: Arc<TextModel>,
+        config: ServingConfig,
+        script: impl Fn(u32) -> Script + Send + 'static,
+    ) -> Self {
+        Self::start(text, limits(), config, script)
+    }
+
     fn with(
+        limits: EngineLimits,
+        config: ServingConfig,
+        script: impl Fn(u32) -> Script + Send + 'static,
+    ) -> Self {
+        Self::start(text_model(), limits, config, script)
+    }
+
+    fn start(
+        text: Arc<TextModel>,
         limits: EngineLimits,
         config: ServingConfig,
         script: impl Fn(u32) -> Script + Send + 'static,
@@ -70,7 +92,7 @@ impl Fake {
         let handle = EngineHandle::new(commands, Arc::new(EnginePulse::new(64)), limits);
         let cache = CacheInfo { block_size: 16, num_blocks: 64 };
         let metrics = Arc::new(Metrics::new("fake", cache).expect("valid names"));
-        let generator = Generator::new(handle, text_model(), Arc::clone(&metrics), config);
+        let generator = Generator::new(handle, text, Arc::clone(&metrics), config);
         Self { generator, metrics, seen, thread }
     }
 
@@ -80,6 +102,22 @@ impl Fake {
         self.thread.join().expect("the fake engine ends well");
         self.seen.iter().collect()
     }
+}
+
+/// What comes out if a model wants to write these tokens and the constraint lets only one token come at times.
+fn held(mut constraint: Option<Box<dyn Constraint>>, wanted: Vec<u32>) -> Vec<u32> {
+    let Some(constraint) = &mut constraint else { return wanted };
+    let mut output = Vec::new();
+    for next in wanted {
+        while !constraint.allows(next) {
+            let only = constraint.forced()[0];
+            constraint.accept(only).expect("it must come");
+            output.push(only);
+        }
+        constraint.accept(next).expect("it may come");
+        output.push(next);
+    }
+    output
 }
 
 fn replay(
@@ -109,6 +147,10 @@ fn replay(
                 };
                 match script(choice) {
                     Script::Whole(tokens, reason) => {
+                        let _ = play(tokens) && send(TokenEvent::finished(reason));
+                    }
+                    Script::Held(wanted, reason) => {
+                        let tokens = held(sequence.constraint, wanted);
                         let _ = play(tokens) && send(TokenEvent::finished(reason));
                     }
                     Script::Fails(tokens, error) => {
@@ -472,7 +514,7 @@ fn a_request_at_fault_is_refused_by_field() {
         (change(&|r| r.prompt = text("")), "prompt"),
         (change(&|r| r.prompt = text(&"x".repeat(1001))), "prompt"),
         (change(&|r| r.num_choices = 0), "n"),
-        (change(&|r| r.num_choices = 9), "n"),
+        (change(&|r| r.num_choices = 129), "n"),
         (change(&|r| r.sampling.logit_bias = vec![(512, 1.0)]), "logit_bias[0]"),
         (change(&|r| r.end.stop_token_ids = vec![1, u32::MAX]), "stop_token_ids[1]"),
         (change(&|r| r.sampling.allowed_token_ids = Some(vec![512])), "allowed_token_ids[0]"),

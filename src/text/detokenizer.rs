@@ -54,6 +54,11 @@ impl Detokenizer {
         take_certain(&mut self.pending)
     }
 
+    /// Whether no character has begun that is not yet whole.
+    pub fn is_between_characters(&self) -> bool {
+        self.pending.is_empty()
+    }
+
     /// Ends the text: the beginning of a character that never ended becomes U+FFFD.
     pub fn finish(&mut self) -> String {
         let rest = String::from_utf8_lossy(&self.pending).into_owned();

@@ -20,7 +20,9 @@ mod tool_support;
 
 pub use conversation::{ChatMessage, ChatPrompt, EncodedChat, ToolCall, ToolDefinition};
 pub use detokenizer::{Detokenizer, ShownTokens};
-pub use format::{FormatEvent, FormatParser, LoopDetector, OutputFormat, ParserOptions, ToolChoice};
+pub use format::{
+    FormatEvent, FormatParser, LoopDetector, OutputFormat, ParserOptions, ReasoningLimits, ToolChoice,
+};
 pub use grammar::{
     CompiledGrammar, GrammarCompiler, GrammarError, Language, LanguageLock, MAX_GRAMMAR_BYTES, language_set,
 };

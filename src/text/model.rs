@@ -9,9 +9,10 @@ use super::prompt::Renderer;
 use super::template::ChatTemplate;
 use super::tool_support::ToolSupport;
 use super::{
-    ChatPrompt, Detokenizer, EncodedChat, GrammarCompiler, OutputFormat, PromptError, ShownTokens,
-    SpecialText, Tokenizer,
+    ChatPrompt, Detokenizer, EncodedChat, GrammarCompiler, OutputFormat, PromptError, ReasoningLimits,
+    ShownTokens, SpecialText, Tokenizer,
 };
+use crate::sampling::Constraint;
 
 const TOKENIZER: &str = "tokenizer.json";
 const TOKENIZER_CONFIG: &str = "tokenizer_config.json";
@@ -189,6 +190,16 @@ impl TextModel {
     /// What the model's output is made of.
     pub fn format(&self) -> &OutputFormat {
         &self.format
+    }
+
+    /// Holds the reasoning of an output to limits, and the output to `inner` beside it if there is one. Gives `inner`
+    /// back if there is nothing to hold.
+    pub fn guard_reasoning(
+        &self,
+        limits: ReasoningLimits,
+        inner: Option<Box<dyn Constraint>>,
+    ) -> Option<Box<dyn Constraint>> {
+        self.format.guard_reasoning(limits, &self.tokenizer, self.detokenizer(true), inner)
     }
 
     /// What compiles the forms that an output can be held to.

@@ -1,6 +1,6 @@
 //! Texts and tokens continued as they stand.
 
-use maru::api::limits::{COMPLETIONS, Limit};
+use maru::api::limits::{Bound, COMPLETIONS, Limit};
 use maru::api::{Secret, ServerConfig};
 use serde_json::{Value, json};
 
@@ -263,7 +263,7 @@ async fn what_cannot_be_done_is_refused_by_name() {
         (json!({ "suffix": "end" }), "unsupported_parameter", "suffix"),
         (json!({ "best_of": 1, "n": 2 }), "invalid_value", "best_of"),
         (json!({ "best_of": 2, "stream": true }), "invalid_value", "best_of"),
-        (json!({ "best_of": 100 }), "invalid_value", "best_of"),
+        (json!({ "best_of": 129 }), "invalid_value", "best_of"),
         (json!({ "logprobs": 21 }), "invalid_value", "logprobs"),
         (json!({ "logprobs": true }), "invalid_type", "logprobs"),
         (json!({ "max_tokens": -1 }), "invalid_value", "max_tokens"),
@@ -307,6 +307,27 @@ async fn what_is_ignored_is_named_and_null_is_absent() {
         "{}",
         answer.text
     );
+}
+
+#[tokio::test]
+async fn every_number_has_its_bounds() {
+    let harness = Harness::new(Script::saying("x"));
+    let mut count = 0;
+    for limit in COMPLETIONS.iter().filter(|limit| !limit.path.contains(['[', '.'])) {
+        let outside = match limit.bound {
+            Bound::Number { min, max } => [json!(min - 0.001), json!(max + 0.001)],
+            // Beyond 64 bits only a float can go.
+            Bound::Integer { min, max } => [json!(min as f64 * 2.0 - 2.0), json!(max as f64 * 2.0 + 2.0)],
+            _ => continue,
+        };
+        count += 1;
+        for value in outside {
+            let error =
+                ask(&harness, json!({ (limit.path): value })).await.expect_error(400, "invalid_value");
+            assert_eq!(error["param"], limit.path, "{value}");
+        }
+    }
+    assert!(count > 15, "{count} rows");
 }
 
 #[tokio::test]

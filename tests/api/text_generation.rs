@@ -114,7 +114,7 @@ async fn what_is_wrong_is_named() {
         ("/generate", json!({ "temperature": 3 }), "invalid_value", "parameters.temperature"),
         ("/generate", json!({ "temperature": "hot" }), "invalid_type", "parameters.temperature"),
         ("/generate", json!({ "best_of": 2 }), "invalid_value", "parameters.best_of"),
-        ("/generate", json!({ "best_of": 99, "do_sample": true }), "invalid_value", "parameters.best_of"),
+        ("/generate", json!({ "best_of": 129, "do_sample": true }), "invalid_value", "parameters.best_of"),
         (
             "/generate_stream",
             json!({ "best_of": 2, "do_sample": true }),

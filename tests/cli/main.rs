@@ -1,5 +1,6 @@
 //! The command line, the configuration and the hub, seen from outside.
 
+mod batch;
 mod bench;
 mod bench_stand_in;
 mod config;

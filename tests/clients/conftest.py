@@ -1,15 +1,13 @@
 """Types that the clients are asked to bring answers into. The demo model cannot follow instructions: it is held to them."""
 
-from enum import Enum
+from typing import Annotated, Literal
 
 import pytest
 from pydantic import BaseModel, Field
 
-
-class Sky(str, Enum):
-    clear = "맑음"
-    cloudy = "흐림"
-    rain = "비"
+Sky = Literal["맑음", "흐림", "비"]
+# Without a bound it would write digits until it is cut.
+Hour = Annotated[int, Field(ge=0, le=23)]
 
 
 class Forecast(BaseModel):
@@ -17,7 +15,7 @@ class Forecast(BaseModel):
 
     sky: Sky
     degrees: int = Field(ge=-40, le=50)
-    hours: list[int] = Field(max_length=3)
+    hours: list[Hour] = Field(max_length=3)
 
 
 class GetWeather(BaseModel):

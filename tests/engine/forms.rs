@@ -1,7 +1,12 @@
 //! Sequences whose output is held to a form, and those whose form breaks.
 
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use maru::engine::{EngineConfig, FinishReason, NewSequence, SequenceError, SpeculationConfig, TokenEvent};
-use maru::sampling::{Constraint, ConstraintError, SamplingParams, TokenSet};
+use maru::sampling::{Constraint, ConstraintError, GrammarSpec, SamplingParams, TokenSet};
+use maru::text::{ReasoningLimits, TextModel};
 
 use crate::oracle;
 use crate::rig::{Act, Rig, config, sequence};
@@ -252,4 +257,120 @@ async fn who_loses_its_blocks_keeps_its_place_in_its_form() {
         assert_eq!(read(stream).await, (expected.tokens, TokenEvent::finished(FinishReason::Complete)));
     }
     assert!(rig.metrics.num_preemptions.get() > 0);
+}
+
+/// Lets everything come but at one place, where a token must.
+#[derive(Debug)]
+struct Insists {
+    on: u32,
+    at: usize,
+    num_accepted: usize,
+    num_masks: Arc<AtomicUsize>,
+}
+
+impl Constraint for Insists {
+    fn mask(&mut self, allowed: &mut TokenSet) -> Result<(), ConstraintError> {
+        self.num_masks.fetch_add(1, Ordering::Relaxed);
+        allowed.clear();
+        allowed.insert(self.on);
+        Ok(())
+    }
+
+    fn accept(&mut self, token_id: u32) -> Result<(), ConstraintError> {
+        assert!(self.is_free() || token_id == self.on);
+        self.num_accepted += 1;
+        Ok(())
+    }
+
+    fn allows(&mut self, token_id: u32) -> bool {
+        token_id == self.on
+    }
+
+    fn is_free(&mut self) -> bool {
+        self.num_accepted != self.at
+    }
+
+    fn is_complete(&mut self) -> bool {
+        false
+    }
+
+    fn forced(&mut self) -> Vec<u32> {
+        if self.is_free() { Vec::new() } else { vec![self.on] }
+    }
+}
+
+#[tokio::test]
+async fn a_form_that_is_free_costs_no_mask_and_changes_nothing_until_it_is_not() {
+    for config in [config(), guessing()] {
+        let rig = Rig::free(EngineConfig { prefix_cache: false, ..config });
+        for temperature in [0.0, 1.0] {
+            let sampling = SamplingParams { temperature, ..sequence(1, 1, 6).sampling };
+            let plain = NewSequence { sampling, ..sequence(4, 20, 6) };
+            let expected = oracle::expect(&plain, VOCAB_SIZE).tokens;
+            let on = (expected[9] + 1) % VOCAB_SIZE as u32;
+            let num_masks = Arc::new(AtomicUsize::new(0));
+            let form = Insists { on, at: 9, num_accepted: 0, num_masks: Arc::clone(&num_masks) };
+            let (tokens, _) =
+                read(&mut rig.handle.submit(under(&plain, Box::new(form))).expect("room")).await;
+            assert_eq!((&tokens[..9], tokens[9], tokens.len()), (&expected[..9], on, 20));
+            assert_eq!(num_masks.load(Ordering::Relaxed), 1);
+        }
+        rig.await_idle();
+    }
+}
+
+#[tokio::test]
+async fn the_only_token_that_a_form_lets_come_comes_even_where_the_client_bars_it() {
+    let rig = Rig::free(EngineConfig { prefix_cache: false, ..config() });
+    for temperature in [0.0, 1.0] {
+        let allowed = Some(Arc::new(TokenSet::of(VOCAB_SIZE, [1, 2, 3])));
+        let sampling = SamplingParams { temperature, allowed, ..sequence(1, 1, 6).sampling };
+        let plain = NewSequence { sampling, ..sequence(4, 12, 6) };
+        let form = Insists { on: 7, at: 5, num_accepted: 0, num_masks: Arc::default() };
+        let (tokens, last) = read(&mut rig.handle.submit(under(&plain, Box::new(form))).expect("room")).await;
+        assert!(matches!(last, TokenEvent::Finished { reason: FinishReason::Length, .. }), "{last:?}");
+        assert_eq!((tokens.len(), tokens[5]), (12, 7));
+        assert!(tokens.iter().enumerate().all(|(at, token)| at == 5 || [1, 2, 3].contains(token)));
+    }
+}
+
+fn fixture() -> TextModel {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/tokenizer");
+    let template = br#"{{ messages[0].content }}<think>{# </think> #}"#;
+    TextModel::load(&|file| match file {
+        "chat_template.jinja" => Ok(Some(template.to_vec())),
+        file => std::fs::read(folder.join(file)).map(Some).or_else(|error| match error.kind() {
+            std::io::ErrorKind::NotFound => Ok(None),
+            _ => Err(error),
+        }),
+    })
+    .expect("the fixture loads")
+}
+
+#[tokio::test]
+async fn a_budget_closes_the_reasoning_of_a_model_and_then_the_form_holds() {
+    let model = fixture();
+    let vocab_size = model.tokenizer().num_ids();
+    let schema = serde_json::json!({"type": "object", "properties": {"a": {"enum": [1, 2]}}, "required": ["a"],
+        "additionalProperties": false});
+    let spec = model.format().after_reasoning(GrammarSpec::JsonSchema { schema });
+    let grammar = model.grammars().compile(&spec).expect("compiles");
+    for config in [config(), guessing()] {
+        let rig = Rig::with_vocabulary(EngineConfig { prefix_cache: false, ..config }, vocab_size);
+        for (max_tokens, temperature) in [(0, 0.0), (7, 0.0), (7, 1.0), (30, 1.0)] {
+            let limits =
+                ReasoningLimits { in_reasoning: true, max_tokens: Some(max_tokens), closes_loops: true };
+            let sampling = SamplingParams { temperature, ..sequence(1, 1, 2).sampling };
+            let plain = NewSequence { sampling, ..sequence(3, 150, 2) };
+            let form = model.guard_reasoning(limits, Some(grammar.start())).expect("there is a budget");
+            let (tokens, last) = read(&mut rig.handle.submit(under(&plain, form)).expect("room")).await;
+            assert!(matches!(last, TokenEvent::Finished { reason: FinishReason::Complete, .. }), "{last:?}");
+            let text = model.tokenizer().decode(&tokens, true).expect("decodes");
+            let (_, answer) = text.split_once("</think>").expect(&text);
+            let answer: serde_json::Value = serde_json::from_str(answer.trim()).expect(&text);
+            assert!(answer["a"] == 1 || answer["a"] == 2, "{text}");
+        }
+        rig.await_idle();
+        assert_eq!(rig.failed("constraint"), 0);
+    }
 }

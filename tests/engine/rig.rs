@@ -67,8 +67,12 @@ pub(crate) struct Rig {
 
 impl Rig {
     pub(crate) fn new(config: EngineConfig) -> Self {
+        Self::gated(config, VOCAB_SIZE)
+    }
+
+    fn gated(config: EngineConfig, vocab_size: usize) -> Self {
         let (gate, acts) = channel();
-        let runner = GatedRunner { inner: FakeRunner::new(CAPACITY, VOCAB_SIZE), gate: acts };
+        let runner = GatedRunner { inner: FakeRunner::new(CAPACITY, vocab_size), gate: acts };
         let KvCapacity { num_blocks, block_size } = CAPACITY;
         let metrics =
             Arc::new(Metrics::new("fake", CacheInfo { block_size, num_blocks }).expect("valid names"));
@@ -80,6 +84,13 @@ impl Rig {
     /// An engine that nothing holds back.
     pub(crate) fn free(config: EngineConfig) -> Self {
         let mut rig = Self::new(config);
+        rig.open();
+        rig
+    }
+
+    /// The same with another vocabulary.
+    pub(crate) fn with_vocabulary(config: EngineConfig, vocab_size: usize) -> Self {
+        let mut rig = Self::gated(config, vocab_size);
         rig.open();
         rig
     }

@@ -10,10 +10,12 @@ use crate::api::access_log::AccessRecord;
 use crate::api::config::seconds;
 use crate::api::error::ApiError;
 use crate::api::state::{AppState, Phase};
-use crate::serving::{DeltaKind, GenerateRequest, Generation, GenerationOutput, GenerationSet, OutputDelta};
+use crate::serving::{
+    DeltaKind, GenerateRequest, Generation, GenerationOutput, GenerationSet, OutputDelta, SequenceError,
+};
 
 /// Prompts of one request that are prepared at the same time, so that one request does not fill the queue for that.
-pub(in crate::api) const AT_ONCE: usize = 8;
+const AT_ONCE: usize = 8;
 
 /// How long a request may take, and when that time is over.
 #[derive(Debug, Clone, Copy)]
@@ -139,23 +141,15 @@ pub(in crate::api) async fn fold(
     mut take: impl FnMut(OutputDelta),
 ) -> Result<(), ApiError> {
     let folded = async {
-        loop {
-            let delta = tokio::select! {
-                biased;
-                delta = generation.next() => delta,
-                () = state.lifecycle.reached(Phase::Terminating) => return Err(ApiError::shutting_down()),
-            };
-            match delta {
-                None => return Ok(()),
-                Some(OutputDelta { kind: DeltaKind::Failed(error), .. }) => return Err(error.into()),
-                Some(delta) => {
-                    if let DeltaKind::Finished { usage, .. } = &delta.kind {
-                        record.add_output_tokens(usage.num_output_tokens.into());
-                    }
-                    take(delta);
-                }
+        while let Some(delta) = generation.next().await {
+            match &delta.kind {
+                DeltaKind::Failed(error) => return Err(error.clone()),
+                DeltaKind::Finished { usage, .. } => record.add_output_tokens(usage.num_output_tokens.into()),
+                _ => {}
             }
+            take(delta);
         }
+        Ok::<_, SequenceError>(())
     };
-    deadline.bound(folded).await?
+    Ok(before_the_end(state, folded, deadline).await??)
 }

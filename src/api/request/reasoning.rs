@@ -69,14 +69,14 @@ impl ReasoningRequest {
         if let Some(enabled) = fields.boolean("enable_thinking")? {
             request.set_thinking("enable_thinking", enabled, facts, judge)?;
         }
-        if let Some(budget) = fields.integer(&limits::THINKING_TOKEN_BUDGET)? {
-            let budget = u32::try_from(budget).expect("the limit is below 2^31");
-            request.set_budget("thinking_token_budget", budget, facts, judge)?;
-        }
         request.include = fields.boolean("include_reasoning")?.unwrap_or(true);
         request.options.parse = fields.boolean("separate_reasoning")?.unwrap_or(true);
         for (name, value) in fields.members(KWARGS)?.unwrap_or_default() {
             request.set_variable(name, value, facts)?;
+        }
+        if let Some(budget) = fields.integer(&limits::THINKING_TOKEN_BUDGET)? {
+            let budget = u32::try_from(budget).expect("the limit is below 2^31");
+            request.set_budget("thinking_token_budget", budget, facts, judge)?;
         }
         Ok(request)
     }
@@ -104,8 +104,9 @@ impl ReasoningRequest {
         self.template_kwargs.insert("enable_thinking".to_owned(), thinks.into());
         if thinks {
             self.template_kwargs.insert(EFFORT.to_owned(), effort.into());
-            self.options.max_tokens = max_tokens;
         }
+        // A template without a switch begins the reasoning all the same: then it is closed at once.
+        self.options.max_tokens = max_tokens;
         Ok(())
     }
 
@@ -124,7 +125,14 @@ impl ReasoningRequest {
             return if enabled { judge.ignore(at, NO_REASONING) } else { Ok(()) };
         }
         self.template_kwargs.insert("enable_thinking".to_owned(), enabled.into());
+        self.switch(enabled);
         Ok(())
+    }
+
+    /// Reasons at all, or not.
+    fn switch(&mut self, enabled: bool) {
+        let max_tokens = self.options.max_tokens.filter(|&max| max > 0);
+        self.options.max_tokens = if enabled { max_tokens } else { Some(0) };
     }
 
     /// Reasons for `budget` tokens at most.
@@ -171,6 +179,9 @@ impl ReasoningRequest {
             Value::Bool(_) | Value::Number(_) => {}
             Value::String(text) => drop(limits::TEMPLATE_KWARG.check_text(&at, text.clone())?),
             other => return Err(ApiError::invalid_type(&at, "a boolean, a number or a string", other)),
+        }
+        if let ("enable_thinking", Value::Bool(enabled)) = (name.as_str(), &value) {
+            self.switch(*enabled);
         }
         self.template_kwargs.insert(name, value);
         Ok(())

@@ -107,12 +107,12 @@ pub(super) fn take(
     match fields.take("input") {
         None => Err(ApiError::missing("input")),
         Some(Value::String(text)) => {
-            let text = limits::INPUT_TEXT.check_text("input", text)?;
+            let text = limits::ITEM_TEXT.check_text("input", text)?;
             let id = format!("msg_{}", (source.new_id)());
             Ok(vec![Arc::new(Item { id, part: Part::Message { role: "user", text } })])
         }
         Some(Value::Array(list)) => {
-            let list = limits::INPUT.check_items("input", list)?;
+            let list = limits::ITEMS.check_items("input", list)?;
             let read = |(i, value)| item(&format!("input[{i}]"), value, judge, source);
             list.into_iter().enumerate().map(read).collect()
         }
@@ -182,7 +182,7 @@ fn text(fields: &mut Fields, name: &str, judge: &mut Judge) -> Result<String, Ap
     let at = fields.path(name);
     match fields.take(name) {
         None => Err(ApiError::missing(&at)),
-        Some(Value::String(text)) => limits::INPUT_TEXT.check_text(&at, text),
+        Some(Value::String(text)) => limits::ITEM_TEXT.check_text(&at, text),
         Some(Value::Array(parts)) => joined_parts(&at, parts, judge),
         Some(other) => Err(ApiError::invalid_type(&at, "a string or a list of parts", &other)),
     }
@@ -192,7 +192,7 @@ fn text(fields: &mut Fields, name: &str, judge: &mut Judge) -> Result<String, Ap
 fn reasoning(fields: &mut Fields, judge: &mut Judge) -> Result<String, ApiError> {
     let mut texts = ["content", "summary"].into_iter().map(|name| {
         let at = fields.path(name);
-        let parts = fields.list(name, &limits::INPUT_PARTS)?.unwrap_or_default();
+        let parts = fields.list(name, &limits::ITEM_PARTS)?.unwrap_or_default();
         let mut joined = String::new();
         for (i, part) in parts.into_iter().enumerate() {
             let mut part = Fields::of_object(&format!("{at}[{i}]"), part)?;

@@ -185,7 +185,7 @@ fn conversation(
     let stored = |id: &str| all.get_or_init(|| store.items(caller.tenant)).get(id).cloned();
     let source = ItemSource { new_id: &|| state.stamps.id(), stored: &stored };
     conversation.extend(items::take(fields, judge, &source)?);
-    limits::INPUT.check_count("input", conversation.len())?;
+    limits::ITEMS.check_count("input", conversation.len())?;
     Ok(conversation)
 }
 

@@ -39,9 +39,17 @@ impl State {
         self.history.is_multiple_of(3)
     }
 
+    /// In some of the others every token may come.
+    fn is_open(&self) -> bool {
+        !self.forces() && self.history.is_multiple_of(4)
+    }
+
     fn lets(&self, token_id: u32) -> bool {
-        let is_open = !self.forces() && !mix(self.history ^ u64::from(token_id) << 32).is_multiple_of(3);
-        token_id < self.rule.vocab_size && (token_id == self.pivot() || is_open)
+        if self.is_open() {
+            return token_id < self.rule.vocab_size;
+        }
+        let is_let = !self.forces() && !mix(self.history ^ u64::from(token_id) << 32).is_multiple_of(3);
+        token_id < self.rule.vocab_size && (token_id == self.pivot() || is_let)
     }
 
     fn take(&mut self, token_id: u32) {
@@ -70,6 +78,10 @@ impl Constraint for State {
 
     fn allows(&mut self, token_id: u32) -> bool {
         self.lets(token_id)
+    }
+
+    fn is_free(&mut self) -> bool {
+        self.is_open()
     }
 
     fn is_complete(&mut self) -> bool {

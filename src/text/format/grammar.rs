@@ -10,8 +10,11 @@ use super::{CallSyntax, OutputFormat, ToolChoice};
 use crate::sampling::GrammarSpec;
 use crate::text::ToolDefinition;
 
-/// Space around the parts of a call, and after the reasoning; bounded, or a model could write nothing else.
+/// Space around the parts of a call; bounded, or a model could write nothing else.
 const SPACE: &str = "SP: /[ \\t\\r\\n]{1,16}/\n";
+
+/// Newlines after the reasoning, bounded too. The parser leaves them out; other space would be part of the answer.
+const NEWLINES: &str = "NL: /[\\r\\n]{1,8}/\n";
 
 impl OutputFormat {
     /// What an output must look like so that its calls are well formed and obey the choice; none if nothing is held,
@@ -58,13 +61,13 @@ impl OutputFormat {
             Some(id) => {
                 let again = self.special_id(tags.open).map(|id| format!("<[{id}]>? ")).unwrap_or_default();
                 let thought = without(&[tags.close], false);
-                format!("start: {again}THOUGHT? <[{id}]> SP? answer\nTHOUGHT: {thought}\n")
+                format!("start: {again}THOUGHT? <[{id}]> NL? answer\nTHOUGHT: {thought}\n")
             }
             None => {
-                format!("start: thought SP? answer\nthought[lazy]: /(?s:.*){}/\n", regex_literal(tags.close))
+                format!("start: thought NL? answer\nthought[lazy]: /(?s:.*){}/\n", regex_literal(tags.close))
             }
         };
-        lark += SPACE;
+        lark += NEWLINES;
         lark += &rule("answer", grammar);
         GrammarSpec::Lark(lark)
     }

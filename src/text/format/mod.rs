@@ -13,10 +13,12 @@
 mod call;
 mod events;
 mod grammar;
+mod guard;
 mod loops;
 mod parser;
 
 pub use events::FormatEvent;
+pub use guard::ReasoningLimits;
 pub use loops::LoopDetector;
 pub use parser::FormatParser;
 
@@ -199,5 +201,7 @@ impl OutputFormat {
 
 #[cfg(test)]
 mod grammar_tests;
+#[cfg(test)]
+mod guard_tests;
 #[cfg(test)]
 mod tests;

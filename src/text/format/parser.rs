@@ -134,6 +134,21 @@ impl FormatParser {
         matches!(self.state, State::Reasoning { .. })
     }
 
+    /// Whether reasoning may still come.
+    pub(super) fn may_reason(&self) -> bool {
+        matches!(self.state, State::Start | State::Reasoning { .. })
+    }
+
+    /// The end of the text so far that may become a mark.
+    pub(super) fn pending(&self) -> &str {
+        &self.pending
+    }
+
+    /// Whether the reasoning so far ends with a newline, and has more than newlines.
+    pub(super) fn is_at_line_start(&self) -> bool {
+        self.is_in_reasoning() && self.pending.is_empty() && !self.space.is_empty()
+    }
+
     fn push_char(&mut self, c: char, events: &mut Events) {
         if matches!(self.state, State::Call { .. }) || (self.pending.is_empty() && c != '<') {
             self.text(c, events);

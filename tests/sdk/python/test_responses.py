@@ -12,10 +12,10 @@ ASK = "How is the weather in Seoul?"
 
 @pytest.fixture
 def asked(model):
-    return {"model": model, "input": ASK, "temperature": 1, "max_output_tokens": 400}
+    return {"model": model, "input": ASK, "temperature": 1, "max_output_tokens": 400, "extra_body": {"seed": 5}}
 
 
-TOOL = openai.pydantic_function_tool(GetWeather, name="get_weather")["function"] | {"type": "function"}
+TOOL = openai.pydantic_responses_function_tool(GetWeather, name="get_weather")
 
 
 def test_a_response_is_created_found_and_deleted(client, asked):

@@ -2,6 +2,7 @@
 
 import json
 from enum import Enum
+from typing import Annotated
 
 import openai
 import pytest
@@ -19,7 +20,7 @@ class Sky(str, Enum):
 class Forecast(BaseModel):
     sky: Sky
     degrees: int = Field(ge=-40, le=50)
-    hours: list[int] = Field(max_length=3)
+    hours: list[Annotated[int, Field(ge=0, le=23)]] = Field(max_length=3)
     is_certain: bool
 
 
