@@ -3,7 +3,7 @@
 from typing import Annotated, Literal
 
 import pytest
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 Sky = Literal["맑음", "흐림", "비"]
 # Without a bound it would write digits until it is cut.
@@ -13,6 +13,8 @@ Hour = Annotated[int, Field(ge=0, le=23)]
 class Forecast(BaseModel):
     """A forecast."""
 
+    model_config = ConfigDict(extra="forbid")
+
     sky: Sky
     degrees: int = Field(ge=-40, le=50)
     hours: list[Hour] = Field(max_length=3)
@@ -20,6 +22,8 @@ class Forecast(BaseModel):
 
 class GetWeather(BaseModel):
     """Looks up the weather."""
+
+    model_config = ConfigDict(extra="forbid")
 
     city: str = Field(max_length=12)
     sky: Sky
