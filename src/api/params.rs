@@ -128,6 +128,7 @@ pub(super) const CHAT_COMPLETIONS: &[Policy] = &[
     ignore("mm_processor_kwargs", is_empty, NO_TEXT_ONLY),
     ignore("kv_transfer_params", is_empty, "prefill and decode happen in one place"),
     ignore("vllm_xargs", is_empty, "they are another server's"),
+    ignore("repetition_detection", never, "only reasoning that repeats itself is ended, and that always"),
 ];
 
 /// Parameters of `POST /v1/completions` that are not honoured: OpenAI's, then vLLM's.

@@ -74,6 +74,9 @@ pub struct ServerArgs {
     /// File with one key per line
     #[arg(long, value_name = "FILE", help_heading = "Server")]
     pub api_key_file: Option<PathBuf>,
+    /// Refuse parameters that would else be ignored with a warning
+    #[arg(long, help_heading = "Server")]
+    pub strict_params: bool,
 }
 
 /// How the next token is chosen.
@@ -151,6 +154,8 @@ impl ServerArgs {
         settings.extend(typed([("--port", "server.port", self.port)]));
         let keys = (!self.api_key.is_empty()).then(|| self.api_key.clone());
         settings.extend(typed([("--api-key", "server.api_keys", keys)]));
+        let strict = self.strict_params.then_some(true);
+        settings.extend(typed([("--strict-params", "server.strict_params", strict)]));
         settings
     }
 }

@@ -3,6 +3,7 @@
 mod access_log;
 mod auth;
 mod chat;
+mod chat_output;
 mod completions;
 mod dialect_limits;
 mod disconnect;

@@ -10,7 +10,7 @@ use crate::support::{Harness, hello};
 
 /// The JSON of every event but the end marker; passes only if all is well-formed and the marker comes last.
 #[track_caller]
-fn chunks(body: &str) -> Vec<Value> {
+pub(crate) fn chunks(body: &str) -> Vec<Value> {
     let events = body.strip_suffix("data: [DONE]\n\n").expect("the end marker comes last");
     let parse = |event: &str| {
         let data = event.strip_prefix("data: ").unwrap_or_else(|| panic!("not an event: {event}"));

@@ -136,6 +136,36 @@ fn answers_are_those_of_the_server() {
 }
 
 #[test]
+fn every_route_that_answers_whole_can_be_asked() {
+    let of = |route: &str| -> Value {
+        let message = json!([{ "role": "user", "content": "Hello" }]);
+        match route {
+            "/v1/chat/completions" | "/v1/chat/completions/render" => body("Hello", 2),
+            "/v1/completions" | "/v1/completions/render" => json!({ "prompt": "Hello", "max_tokens": 2 }),
+            "/v1/embeddings" => json!({ "input": "Hello" }),
+            "/v1/responses" => json!({ "input": "Hello", "max_output_tokens": 16, "store": false }),
+            "/v1/responses/input_tokens" => json!({ "input": "Hello" }),
+            "/v1/messages" => json!({ "max_tokens": 2, "messages": message }),
+            "/v1/messages/count_tokens" => json!({ "messages": message }),
+            "/generate" => json!({ "inputs": "Hello", "parameters": { "max_new_tokens": 2 } }),
+            "/tokenize" => json!({ "prompt": "Hello" }),
+            "/detokenize" => json!({ "tokens": [1, 2] }),
+            other => panic!("{other} has no example"),
+        }
+    };
+    let line = |route: &&str| {
+        let mut body = of(route);
+        body["model"] = "maru-demo".into();
+        json!({ "custom_id": route, "method": "POST", "url": route, "body": body }).to_string()
+    };
+    let lines: Vec<String> = maru::api::BATCH_ROUTES.iter().map(line).collect();
+    let batch = Batch::of(&lines);
+    let output = batch.run(&[]);
+    assert_eq!(output.status.code(), Some(0), "{}{}", stderr(&output), batch.read("out.errors.jsonl"));
+    assert_eq!(batch.ids("out.jsonl").len(), lines.len());
+}
+
+#[test]
 fn every_one_of_many_lines_is_answered_once() {
     let batch = Batch::of(&questions(200));
     let output = batch.run(&[]);

@@ -316,3 +316,41 @@ fn the_engine_repeats_the_lengths_of_a_report_and_compares() {
     assert!(report["compared"][0]["ratio"].as_f64().is_some_and(|ratio| ratio > 0.0));
     assert!(stdout(&output).contains("2 streams: over HTTP 1.0 of the engine's"), "{}", stdout(&output));
 }
+
+#[test]
+fn an_extra_body_goes_with_every_request() {
+    let server = StandIn::start(usage());
+    let extra = r#"{"top_k":5,"response_format":{"type":"json_object"}}"#;
+    let arguments = ["--concurrency", "1", "--num-requests", "2", "--extra-body", extra];
+    let Bench { output, report, .. } = bench(&server, &arguments);
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert!(server.seen().iter().all(|request| request["response_format"]["type"] == "json_object"));
+    assert!(server.seen().iter().all(|request| request["top_k"] == 5 && request["stream"] == true));
+    assert_eq!(report["settings"]["extra_body"]["top_k"], 5);
+    assert!(stdout(&output).contains("with top_k, response_format"), "{}", stdout(&output));
+    let refused = run(&["bench", "serve", "--extra-body", r#"{"model":"x"}"#], "");
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(stderr(&refused).contains("belongs to the benchmark"), "{}", stderr(&refused));
+}
+
+#[test]
+fn an_answer_of_the_engine_can_be_held_to_a_schema() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = file(&folder, "engine.json");
+    let lengths = |schema: &str| -> Vec<Value> {
+        let load = ["--concurrency", "2", "--num-requests", "4", "--output-tokens", "12"];
+        let fixed = ["bench", "engine", "--json", &path, "--json-schema", schema];
+        let output = run(&[&fixed[..], &load].concat(), "");
+        assert!(output.status.success(), "{}", stderr(&output));
+        let report: Value = serde_json::from_slice(&std::fs::read(&path).expect("written")).expect("JSON");
+        assert!(stdout(&output).contains("held to a schema"), "{}", stdout(&output));
+        let lengths = report["points"][0]["lengths"].as_array().expect("a list").iter();
+        lengths.map(|length| length[1].clone()).collect()
+    };
+    assert_eq!(lengths(r#"{"type":"string","minLength":1000}"#), [12, 12, 12, 12], "it never ends");
+    let ended = lengths(r#"{"const":7}"#);
+    assert!(ended.iter().all(|length| length.as_u64().is_some_and(|length| length <= 2)), "{ended:?}");
+    let output = run(&["bench", "engine", "--json-schema", r#"{"type":"nothing"}"#], "");
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains("--json-schema: "), "{}", stderr(&output));
+}

@@ -187,3 +187,49 @@ impl ReasoningRequest {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The budget and the template's switch that a request leads to.
+    fn taken(body: Value) -> (Option<u32>, Option<Value>) {
+        let Value::Object(members) = body else { panic!("an object") };
+        let allowed_kwargs = ["enable_thinking".to_owned()];
+        let facts = ReasoningFacts { model_reasons: true, allowed_kwargs: &allowed_kwargs };
+        let request = ReasoningRequest::take(&mut Fields::of_request(members), &mut Judge::new(true), facts);
+        let request = request.expect("nothing is ignored");
+        (request.options.max_tokens, request.template_kwargs.get("enable_thinking").cloned())
+    }
+
+    #[test]
+    fn who_wants_no_reasoning_gets_none_even_of_a_template_without_a_switch() {
+        let none = [
+            json!({"reasoning_effort": "none"}),
+            json!({"enable_thinking": false}),
+            json!({"chat_template_kwargs": {"enable_thinking": false}}),
+            json!({"reasoning_effort": "high", "enable_thinking": false}),
+        ];
+        for body in none {
+            assert_eq!(taken(body.clone()), (Some(0), Some(false.into())), "{body}");
+        }
+    }
+
+    #[test]
+    fn a_budget_wins_over_an_effort_and_a_switch_over_no_effort() {
+        let cases = [
+            (json!({}), (None, None)),
+            (json!({"reasoning_effort": "low"}), (Some(2048), Some(true.into()))),
+            (json!({"reasoning_effort": "low", "thinking_token_budget": 7}), (Some(7), Some(true.into()))),
+            (json!({"thinking_token_budget": 0, "enable_thinking": true}), (Some(0), Some(true.into()))),
+            (json!({"reasoning_effort": "none", "enable_thinking": true}), (None, Some(true.into()))),
+            (
+                json!({"reasoning_effort": "low", "chat_template_kwargs": {"enable_thinking": true}}),
+                (Some(2048), Some(true.into())),
+            ),
+        ];
+        for (body, expected) in cases {
+            assert_eq!(taken(body.clone()), expected, "{body}");
+        }
+    }
+}

@@ -39,8 +39,10 @@ pub(super) struct Course {
     pub(super) first_failure: Option<String>,
     /// The number of the signal that stopped it.
     pub(super) signal: Option<i32>,
-    /// Whether there may be more requests.
-    pub(super) is_complete: bool,
+    /// Whether a second signal cut off what ran.
+    pub(super) is_cut: bool,
+    /// Whether the input has been read to its end.
+    is_complete: bool,
 }
 
 /// What the reader finds in the input.
@@ -103,6 +105,7 @@ pub(super) async fn drive(
             number = signals.next() => {
                 if course.signal.replace(number).is_some() {
                     // What runs is given up with the set.
+                    course.is_cut = true;
                     return Ok(course);
                 }
                 meter.say("stopping: what runs may finish; another signal ends it now");

@@ -175,7 +175,9 @@ pub(super) fn run(args: &BatchArgs) -> anyhow::Result<u8> {
         let server = InProcess::open(service, &config.server);
         let driving = drive(args, max_line_bytes, done, concurrency, &server, &mut results, &mut meter);
         let course = driving.await;
-        server.close().await;
+        if !course.as_ref().is_ok_and(|course| course.is_cut) {
+            server.close().await;
+        }
         course
     });
     runtime.shutdown_timeout(RUNTIME_END);

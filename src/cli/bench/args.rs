@@ -8,6 +8,7 @@ use clap::Args;
 
 use super::dice::Purpose;
 use super::driver::{LongPrompt, Plan};
+use super::extra::{ExtraBody, Schema};
 use super::length::Length;
 use super::load::{Arrivals, Extent, Load};
 use super::slo::{Slo, duration};
@@ -41,6 +42,9 @@ pub(crate) struct ServeBenchArgs {
     /// JSONL with a `prompt` or `messages` in each line, and `max_tokens` if wanted; taken in turn
     #[arg(long, value_name = "FILE", help_heading = "Requests", conflicts_with_all = ["prompt_tokens", "shared_prefix_tokens"])]
     pub(super) prompts: Option<PathBuf>,
+    /// Members to add to the body of each request, such as {"top_k": 50} or a response_format; @FILE for one with them
+    #[arg(long, value_name = "JSON|@FILE", help_heading = "Requests")]
+    pub(super) extra_body: Option<ExtraBody>,
     #[command(flatten)]
     pub(super) load: LoadArgs,
 }
@@ -56,6 +60,9 @@ pub(crate) struct EngineBenchArgs {
         conflicts_with_all = ["concurrency", "rate", "prompt_tokens", "output_tokens", "shared_prefix_tokens", "turns"]
     )]
     pub(super) lengths_from: Option<PathBuf>,
+    /// Hold every answer to a JSON Schema; an answer that is complete ends, whatever its length was to be
+    #[arg(long, value_name = "JSON|@FILE", help_heading = "Requests")]
+    pub(super) json_schema: Option<Schema>,
     #[command(flatten)]
     pub(super) load: LoadArgs,
     #[command(flatten)]

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use hyper::StatusCode;
 use serde_json::{Value, json};
 
+use super::extra::ExtraBody;
 use super::http::{Answer, HttpClient};
 use super::record::{Refusal, TokenCounts, Unanswered};
 use super::sse::SseReader;
@@ -19,6 +20,8 @@ pub(super) struct ChatClient {
     pub(super) model: String,
     pub(super) temperature: f32,
     pub(super) ignore_eos: bool,
+    /// Members of every request besides.
+    pub(super) extra_body: ExtraBody,
 }
 
 /// An answer that was read to its end.
@@ -48,6 +51,9 @@ impl ChatClient {
         });
         if self.ignore_eos {
             body["ignore_eos"] = Value::Bool(true);
+        }
+        for (name, value) in &self.extra_body.0 {
+            body[name] = value.clone();
         }
         let sent = self.http.post("/v1/chat/completions", Bytes::from(body.to_string())).await;
         let answer = sent.map_err(|error| Unanswered::Failed(format!("{error:#}")))?;

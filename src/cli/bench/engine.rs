@@ -9,10 +9,12 @@ use tokio::runtime::Runtime;
 
 use super::args::EngineBenchArgs;
 use super::engine_target::{EngineTarget, Lengths};
+use super::extra::Schema;
 use super::load::Load;
 use super::report::{Comparison, Report, Settings, TargetReport};
 use super::summary::PointReport;
 use super::sweep::sweep;
+use crate::sampling::GrammarSpec;
 
 /// Loads the model, puts the loads on its engine and reports.
 pub(super) fn run(args: &EngineBenchArgs) -> anyhow::Result<()> {
@@ -29,6 +31,11 @@ pub(super) fn run(args: &EngineBenchArgs) -> anyhow::Result<()> {
         Some(others) => Lengths::Listed(others[point].lengths.clone()),
         None => Lengths::Drawn { prompt: args.load.prompt_tokens, output: args.load.output_tokens },
     };
+    let compile = |schema: &Schema| {
+        let spec = GrammarSpec::JsonSchema { schema: schema.0.clone() };
+        service.generator.text().grammars().compile(&spec)
+    };
+    let grammar = args.json_schema.as_ref().map(compile).transpose().context("--json-schema")?;
     let shared_prefix = EngineTarget::shared_prefix(seed, args.load.shared_prefix_tokens, vocab_size);
     let target_of = |point| {
         Arc::new(EngineTarget {
@@ -38,11 +45,13 @@ pub(super) fn run(args: &EngineBenchArgs) -> anyhow::Result<()> {
             temperature: args.load.temperature,
             lengths: lengths(point),
             shared_prefix: shared_prefix.clone(),
+            grammar: grammar.clone(),
         })
     };
     let runtime = Runtime::new()?;
     let points = runtime.block_on(sweep(&args.load, &loads, seed, target_of))?;
     let mut settings = Settings::of(&args.load, seed);
+    settings.json_schema = args.json_schema.as_ref().map(|schema| schema.0.clone());
     if let Some(path) = &args.lengths_from {
         settings.lengths_from = Some(path.display().to_string());
     }

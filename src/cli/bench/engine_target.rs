@@ -8,6 +8,7 @@ use super::record::{Refusal, TokenCounts, Unanswered};
 use super::target::{Deltas, Target};
 use crate::engine::{EngineHandle, NewSequence, SubmitError, TokenEvent};
 use crate::sampling::SamplingParams;
+use crate::text::CompiledGrammar;
 
 /// How long prompts and answers are.
 #[derive(Debug, Clone)]
@@ -28,6 +29,8 @@ pub(super) struct EngineTarget {
     pub(super) lengths: Lengths,
     /// What every first prompt begins with.
     pub(super) shared_prefix: Vec<u32>,
+    /// What every answer is held to.
+    pub(super) grammar: Option<CompiledGrammar>,
 }
 
 /// A conversation so far.
@@ -65,14 +68,15 @@ impl EngineTarget {
         output
     }
 
-    /// A sequence that runs to its full length: no token stops it.
+    /// A sequence that runs to its full length: no token stops it, only the end of a grammar does.
     fn sequence(&self, talk: &mut Talk, max_new_tokens: u32) -> NewSequence {
         let sampling = SamplingParams {
             temperature: self.temperature,
             seed: u64::from(talk.dice.below(u32::MAX)),
             ..SamplingParams::greedy()
         };
-        NewSequence { sampling, ..NewSequence::greedy(talk.tokens.as_slice(), max_new_tokens) }
+        let constraint = self.grammar.as_ref().map(CompiledGrammar::start);
+        NewSequence { sampling, constraint, ..NewSequence::greedy(talk.tokens.as_slice(), max_new_tokens) }
     }
 }
 

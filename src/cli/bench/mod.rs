@@ -2,7 +2,7 @@
 //!
 //! | part | what it is for |
 //! |---|---|
-//! | `args` | flags |
+//! | `args`, `extra` | flags, and JSON among them |
 //! | `serve`, `engine` | the two commands: find the target, run the sweep, report |
 //! | `sweep`, `driver`, `load` | which requests are sent when, whatever the target is |
 //! | `target` | the seam between the load and what it is put on |
@@ -20,6 +20,7 @@ mod driver;
 mod driver_tests;
 mod engine;
 mod engine_target;
+mod extra;
 mod http;
 mod length;
 mod load;

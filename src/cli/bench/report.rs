@@ -5,6 +5,7 @@ use std::path::Path;
 
 use anyhow::{Context, bail};
 use serde::Serialize;
+use serde_json::Value;
 
 use super::args::LoadArgs;
 use super::load::Extent;
@@ -57,6 +58,10 @@ pub(super) struct Settings {
     pub(super) temperature: f32,
     /// Whether answers were to go on past their end.
     pub(super) ignore_eos: bool,
+    /// What was added to the body of each request.
+    pub(super) extra_body: Option<Value>,
+    /// What the engine's answers were held to.
+    pub(super) json_schema: Option<Value>,
     /// How the arrivals of an open loop were spaced; none for a closed loop.
     pub(super) arrivals: Option<String>,
     /// Seconds of each load, if it was limited by time.
@@ -96,10 +101,24 @@ impl Settings {
             turns: args.turns,
             temperature: args.temperature,
             ignore_eos: false,
+            extra_body: None,
+            json_schema: None,
             arrivals: (!args.rate.is_empty()).then(|| format!("{:?}", args.arrivals).to_lowercase()),
             duration_s,
             num_requests,
             warm_up: args.warm_up,
+        }
+    }
+
+    /// What the requests had besides, in short.
+    fn extra(&self) -> String {
+        match (&self.extra_body, &self.json_schema) {
+            (Some(Value::Object(members)), _) => {
+                let names: Vec<&str> = members.keys().map(String::as_str).collect();
+                format!(" · with {}", names.join(", "))
+            }
+            (_, Some(_)) => " · held to a schema".to_owned(),
+            _ => String::new(),
         }
     }
 }
@@ -119,7 +138,9 @@ impl Report {
             Some(source) => format!("prompts and lengths of {source}"),
             None => format!("prompts of {prompt_tokens} tokens{prefix}, answers of up to {output_tokens}"),
         };
-        format!("{}{place} · {lengths}{turns} · temperature {temperature} · seed {seed}", self.target.model)
+        let extra = self.settings.extra();
+        let model = &self.target.model;
+        format!("{model}{place} · {lengths}{turns}{extra} · temperature {temperature} · seed {seed}")
     }
 
     /// Prints the table and writes the files that the flags name.

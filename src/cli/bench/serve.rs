@@ -33,6 +33,7 @@ async fn bench(args: &ServeBenchArgs) -> anyhow::Result<()> {
         model: model.clone(),
         temperature: args.load.temperature,
         ignore_eos: args.ignore_eos,
+        extra_body: args.extra_body.clone().unwrap_or_default(),
     };
     // Only the length of words has to be known.
     let cost = if file.is_empty() || args.load.turns > 1 || args.load.long_prompt.is_some() {
@@ -51,6 +52,7 @@ async fn bench(args: &ServeBenchArgs) -> anyhow::Result<()> {
     let target = Arc::new(ChatTarget { client, script });
     let points = sweep(&args.load, &args.load.loads(), seed, |_| Arc::clone(&target)).await?;
     let mut settings = Settings { ignore_eos: args.ignore_eos, ..Settings::of(&args.load, seed) };
+    settings.extra_body = args.extra_body.as_ref().map(|extra| Value::Object(extra.0.clone()));
     if let Some(path) = &args.prompts {
         settings.lengths_from = Some(path.display().to_string());
     }

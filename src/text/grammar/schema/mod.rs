@@ -204,6 +204,7 @@ impl Walk<'_> {
             || written.contains_key("allOf");
         self.check_properties(map)?;
         number::check_bounds(map).map_err(|reason| self.unsatisfiable(&reason))?;
+        number::bound_digits(&mut written);
         for (low, high) in
             [("minLength", "maxLength"), ("minItems", "maxItems"), ("minProperties", "maxProperties")]
         {

@@ -2,9 +2,28 @@
 
 use serde_json::{Map, Number, Value};
 
+/// The greatest whole number up to which `f64` has them all.
+const MAX_EXACT: u64 = 1 << 53;
+
+/// Bounds an integer that the schema leaves unbounded to what every reader of JSON holds exactly: a model that has begun
+/// to write digits may else never stop. Constants and bounds beyond are refused elsewhere, so something is always left.
+pub(super) fn bound_digits(schema: &mut Map<String, Value>) {
+    let names_values = ["enum", "const"].iter().any(|keyword| schema.contains_key(*keyword));
+    if schema.get("type").and_then(Value::as_str) != Some("integer") || names_values {
+        return;
+    }
+    let max = i64::try_from(MAX_EXACT).expect("2^53 is an i64");
+    for (keyword, exclusive, bound) in
+        [("minimum", "exclusiveMinimum", -max), ("maximum", "exclusiveMaximum", max)]
+    {
+        if !schema.contains_key(keyword) && !schema.contains_key(exclusive) {
+            schema.insert(keyword.to_owned(), bound.into());
+        }
+    }
+}
+
 /// Whether reading the number as `f64` loses nothing.
 pub(super) fn is_exact(number: &Number) -> bool {
-    const MAX_EXACT: u64 = 1 << 53;
     match (number.as_u64(), number.as_i64()) {
         (Some(value), _) => value <= MAX_EXACT,
         (_, Some(value)) => value.unsigned_abs() <= MAX_EXACT,

@@ -180,3 +180,18 @@ fn a_token_out_of_place_is_refused_and_breaks_nothing() {
     state.accept(END).expect("the end");
     assert!(state.accept(END).is_err(), "after the end nothing comes");
 }
+
+#[test]
+fn an_integer_without_bounds_has_as_many_digits_as_everybody_reads() {
+    let model = demo();
+    let grammar = model.schema(json!({"type": "integer"})).expect("compiles");
+    for good in ["0", "-7", "9007199254740992", "-9007199254740992"] {
+        assert!(model.derives(&grammar, good), "{good}");
+    }
+    for bad in ["9007199254740993", "90071992547409920", "1.5"] {
+        assert!(!model.derives(&grammar, bad), "{bad}");
+    }
+    let grammar = model.schema(json!({"type": "integer", "minimum": 3})).expect("compiles");
+    assert!(model.derives(&grammar, "3") && !model.derives(&grammar, "2"));
+    assert!(!model.derives(&grammar, "99999999999999999999"));
+}
