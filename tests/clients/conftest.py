@@ -1,27 +1,29 @@
 """Types that the clients are asked to bring answers into. The demo model cannot follow instructions: it is held to them."""
 
-from enum import Enum
+from typing import Annotated, Literal
 
 import pytest
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
-
-class Sky(str, Enum):
-    clear = "맑음"
-    cloudy = "흐림"
-    rain = "비"
+Sky = Literal["맑음", "흐림", "비"]
+# Without a bound it would write digits until it is cut.
+Hour = Annotated[int, Field(ge=0, le=23)]
 
 
 class Forecast(BaseModel):
     """A forecast."""
 
+    model_config = ConfigDict(extra="forbid")
+
     sky: Sky
     degrees: int = Field(ge=-40, le=50)
-    hours: list[int] = Field(max_length=3)
+    hours: list[Hour] = Field(max_length=3)
 
 
 class GetWeather(BaseModel):
     """Looks up the weather."""
+
+    model_config = ConfigDict(extra="forbid")
 
     city: str = Field(max_length=12)
     sky: Sky

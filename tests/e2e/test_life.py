@@ -33,8 +33,8 @@ def test_the_demo_model_is_ready_in_no_time(record_property, capsys):
         print(f"\nstart to ready, best of three: {min(seconds):.3f} s")
 
 
-def test_the_curl_line_of_the_readme_is_answered(server):
-    [command] = readme_commands("sh", "curl ")
+@pytest.mark.parametrize("command", readme_commands("sh", "curl "))
+def test_a_curl_line_of_the_readme_is_answered(server, command):
     assert f"localhost:{README_PORT}/" in command
     command = command.replace(f"localhost:{README_PORT}/", f"127.0.0.1:{server.port}/")
     ran = subprocess.run(["bash", "-euo", "pipefail", "-c", command], capture_output=True, timeout=PATIENCE_S)

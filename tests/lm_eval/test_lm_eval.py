@@ -61,9 +61,8 @@ def evaluate(lone_server, tmp_path):
 
 @pytest.mark.parametrize("tokenized", [True, False])
 def test_answers_are_scored_by_their_log_probabilities(evaluate, tokenized):
-    results = evaluate(
-        "local-completions", "/v1/completions", "floors_choice,floors_words", tokenized_requests=tokenized, batch_size=4
-    )
+    tasks, in_batches = "floors_choice,floors_words", ("--batch_size", "4")
+    results = evaluate("local-completions", "/v1/completions", tasks, *in_batches, tokenized_requests=tokenized)
     assert 0 <= results["floors_choice"]["acc,none"] <= 1
     assert math.isfinite(results["floors_words"]["bits_per_byte,none"])
     assert 0 < results["floors_words"]["bits_per_byte,none"] < 64

@@ -43,7 +43,9 @@ fn rewritten(hir: &Hir) -> Hir {
             let subs: Vec<Hir> = subs.iter().map(rewritten).collect();
             if subs.iter().all(is_possible) { Hir::concat(subs) } else { Hir::fail() }
         }
-        HirKind::Alternation(subs) => Hir::alternation(subs.iter().map(rewritten).collect()),
+        HirKind::Alternation(subs) => {
+            Hir::alternation(subs.iter().map(rewritten).filter(is_possible).collect())
+        }
     }
 }
 
@@ -64,7 +66,7 @@ fn rewritten_class(class: &Class) -> Hir {
     Hir::class(Class::Unicode(class))
 }
 
-/// What matches nothing has no least length.
+/// What matches nothing has no least length; nor has a choice among such, which is therefore left out of choices.
 fn is_possible(hir: &Hir) -> bool {
     hir.properties().minimum_len().is_some()
 }
