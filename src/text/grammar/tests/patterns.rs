@@ -78,7 +78,7 @@ fn what_is_told_of_a_schema_is_short_whatever_is_in_it() {
     let long = "a".repeat(100_000);
     let nested = json!({"type": "object", "properties": {&long: {"not": {}}}});
     for schema in [json!({"format": long}), json!({"$ref": format!("#{long}")}), nested] {
-        let told = demo().schema(schema).err().expect("it is refused").to_string();
+        let told = demo().schema(schema).expect_err("it is refused").to_string();
         assert!(told.chars().count() < 1500, "{} characters", told.chars().count());
     }
 }
