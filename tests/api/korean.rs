@@ -113,6 +113,25 @@ async fn warnings_are_told_in_korean_in_whole_answers_and_in_streams() {
     let body = hello(json!({ "store": true, "stream": true })).to_string();
     let answer = post(&harness, "/v1/chat/completions", "ko", body).await;
     assert!(answer.text.contains(expected), "{}", answer.text);
+
+    for (path, mut body) in [
+        ("/v1/completions", json!({ "prompt": "hi" })),
+        ("/v1/responses", json!({ "input": "hi" })),
+        ("/v1/messages", json!({ "max_tokens": 9, "messages": [{ "role": "user", "content": "hi" }] })),
+        ("/generate", json!({ "inputs": "hi" })),
+    ] {
+        body["nonsense"] = 1.into();
+        if path != "/generate" {
+            body["model"] = MODEL.into();
+        }
+        let answer = post(&harness, path, "ko", body.to_string()).await;
+        assert_eq!(answer.status, 200, "{path}: {}", answer.text);
+        let message = &answer.json()["warnings"][0]["message"];
+        assert_eq!(
+            message, "'nonsense' 매개변수를 무시했습니다. 서버가 알지 못하는 매개변수입니다.",
+            "{path}"
+        );
+    }
 }
 
 #[tokio::test]
