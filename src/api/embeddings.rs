@@ -88,7 +88,7 @@ impl EmbeddingRequest {
     fn parse(members: Map<String, Value>, caller: Caller, state: &AppState) -> Result<Self, ApiError> {
         let config = &state.config;
         let mut fields = request::fields(members, groups::EMBEDDINGS)?;
-        let mut judge = Judge::new(config.strict_params);
+        let mut judge = Judge::new(config.strict_params, caller.reader);
         let model = request::model(&mut fields)?;
         let add_special_tokens = fields.boolean("add_special_tokens")?.unwrap_or(true);
         let inputs = Prompts::take(&mut fields, INPUT, add_special_tokens)?;

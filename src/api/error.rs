@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::wording::{Reader, Wording, korean, said};
-use crate::serving::{GenerateError, SequenceError};
+use crate::serving::{Congestion, GenerateError, Overload, SequenceError};
 
 /// How long a client should wait before it asks a restarting server again.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
@@ -77,11 +77,12 @@ impl ApiError {
 
     /// 400: the body is not JSON, or not the JSON that belongs here.
     pub(super) fn invalid_json(reason: &str) -> Self {
+        let reason_ko = korean(reason);
         Self::bad_request(
             "invalid_json",
             said!(
                 "The request body is not valid JSON: {reason}.",
-                "요청 본문이 올바른 JSON이 아닙니다: {reason}."
+                "요청 본문이 올바른 JSON이 아닙니다(이유: {reason_ko})."
             ),
         )
     }
@@ -112,10 +113,12 @@ impl ApiError {
     }
 
     /// 400: a parameter that this server does not honour and that would change the answer's meaning.
-    pub(super) fn unsupported_parameter(param: &str, reason: &str) -> Self {
+    pub(super) fn unsupported_parameter(param: &str, reason: impl Into<Wording>) -> Self {
+        let reason = reason.into();
+        let (reason, reason_ko) = (reason.as_str(), reason.korean());
         let message = said!(
             "'{param}' is not supported by this server: {reason}.",
-            "이 서버는 '{param}' 매개변수를 지원하지 않습니다(이유: {reason})."
+            "이 서버는 '{param}' 매개변수를 지원하지 않습니다. {reason_ko}."
         );
         Self::bad_request("unsupported_parameter", message).about(param)
     }
@@ -201,10 +204,11 @@ impl ApiError {
     }
 
     /// 429: more work than can be done in time; another try has a chance after `retry_after`.
-    fn overloaded(reason: &str, retry_after: Duration) -> Self {
+    fn overloaded(reason: &Wording, retry_after: Duration) -> Self {
+        let (reason, reason_ko) = (reason.as_str(), reason.korean());
         let message = said!(
             "The server is busy: {reason}.",
-            "서버가 바쁩니다. 잠시 후 다시 시도해 주십시오({reason})."
+            "서버가 바쁩니다. 잠시 후 다시 시도해 주십시오({reason_ko})."
         );
         let status = StatusCode::TOO_MANY_REQUESTS;
         let mut error = Self::new(status, "rate_limit_error", "rate_limit_exceeded", message);
@@ -369,11 +373,12 @@ impl From<GenerateError> for ApiError {
     fn from(error: GenerateError) -> Self {
         match error {
             GenerateError::Invalid(fault) => {
+                let reason = fault.reason.trim_end_matches('.');
+                let reason_ko = korean(reason);
                 let message = said!(
                     "'{param}': {reason}.",
-                    "'{param}' 값을 사용할 수 없습니다(이유: {reason}).",
-                    param = fault.param,
-                    reason = fault.reason.trim_end_matches('.')
+                    "'{param}' 값을 사용할 수 없습니다(이유: {reason_ko}).",
+                    param = fault.param
                 );
                 Self::invalid_value(&fault.param, message)
             }
@@ -388,7 +393,7 @@ impl From<GenerateError> for ApiError {
                 Self::bad_request("context_length_exceeded", message).about("messages")
             }
             GenerateError::Overloaded { reason, retry_after_ms } => {
-                Self::overloaded(&reason.to_string(), Duration::from_millis(retry_after_ms))
+                Self::overloaded(&congestion(&reason), Duration::from_millis(retry_after_ms))
             }
             GenerateError::Sequence(error) => error.into(),
             GenerateError::ShuttingDown => Self::shutting_down(),
@@ -404,8 +409,10 @@ impl From<SequenceError> for ApiError {
     fn from(error: SequenceError) -> Self {
         match error {
             SequenceError::EngineStopped => Self::shutting_down(),
-            SequenceError::QueueTimeout { retry_after_ms, .. } => {
-                Self::overloaded(&error.to_string(), Duration::from_millis(retry_after_ms))
+            SequenceError::QueueTimeout { waited_ms, max_ms, retry_after_ms } => {
+                let korean = format!("대기 시간: {waited_ms}ms, 한도: {max_ms}ms");
+                let reason = Wording::new(error.to_string(), korean);
+                Self::overloaded(&reason, Duration::from_millis(retry_after_ms))
             }
             SequenceError::SlowReader { .. } => {
                 let message = said!(
@@ -423,6 +430,25 @@ impl From<SequenceError> for ApiError {
             }
         }
     }
+}
+
+/// What there is too much of.
+fn congestion(reason: &Congestion) -> Wording {
+    let korean = match reason {
+        Congestion::Preparation { waiting, max } => {
+            format!("준비 중인 프롬프트: {waiting}개, 한도: {max}개")
+        }
+        Congestion::Queue(Overload::QueueFull { waiting, max }) => {
+            format!("대기 중인 시퀀스: {waiting}개, 한도: {max}개")
+        }
+        Congestion::Queue(Overload::QueuedTokens { waiting, asked, max }) => {
+            format!("대기 중인 토큰: {waiting}개, 이 요청의 토큰: {asked}개, 한도: {max}개")
+        }
+        Congestion::Queue(Overload::ExpectedWait { expected_ms, max_ms }) => {
+            format!("예상 대기 시간: 약 {expected_ms}ms, 한도: {max_ms}ms")
+        }
+    };
+    Wording::new(reason.to_string(), korean)
 }
 
 /// A client's own text for an error message: without control characters, and not too long.
@@ -451,7 +477,6 @@ fn type_name(value: &Value) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::serving::{Congestion, Overload};
 
     fn header<'a>(response: &'a Response, name: &str) -> &'a str {
         response.headers()[name].to_str().expect("a number")
@@ -474,7 +499,13 @@ mod tests {
         ];
         for (error, numbers) in cases {
             assert_eq!((error.kind, error.code), ("rate_limit_error", Some("rate_limit_exceeded")));
-            assert!(numbers.iter().all(|number| error.message().contains(number)), "{}", error.message());
+            for reader in [Reader::English, Reader::Korean] {
+                let told = error.clone().told_to(reader);
+                let message = told.message();
+                assert!(numbers.iter().all(|number| message.contains(number)), "{message}");
+                assert_eq!(message.is_ascii(), reader == Reader::English, "{message}");
+                assert!(!message.contains("limit") || reader == Reader::English, "{message}");
+            }
             let response = error.into_response();
             assert_eq!(response.status(), StatusCode::TOO_MANY_REQUESTS);
             assert_eq!(header(&response, "retry-after"), "3", "rounded up");

@@ -4,10 +4,14 @@
 //! `warnings`), where an answer without it still means the same, or refused, where it would not. Under
 //! `server.strict_params` all of them are refused.
 
+mod reasons;
+
 use serde::Serialize;
 use serde_json::Value;
 
+use self::reasons as why;
 use super::error::{ApiError, shown};
+use super::wording::{Reader, Reason, Wording, said};
 
 /// Something that the client should know about an answer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -19,16 +23,21 @@ pub(super) struct Warning {
 
 impl Warning {
     /// `param` was not honoured.
-    fn ignored(param: &str, reason: &str) -> Self {
+    fn ignored(param: &str, reason: &Wording, reader: Reader) -> Self {
         let param = shown(param);
-        let message = format!("'{param}' was ignored: {reason}.");
-        Self { code: "ignored_parameter", param, message }
+        let (reason, reason_ko) = (reason.as_str(), reason.korean());
+        let message =
+            said!("'{param}' was ignored: {reason}.", "'{param}' 매개변수를 무시했습니다. {reason_ko}.");
+        Self { code: "ignored_parameter", param, message: message.told_to(reader).into() }
     }
 
     /// `param` was honoured as far as the context allows.
-    pub(super) fn clamped(param: &'static str, asked: u64, given: u64) -> Self {
-        let message = format!("'{param}' is {asked}, but the context leaves room for {given} tokens.");
-        Self { code: "clamped_parameter", param: param.to_owned(), message }
+    pub(super) fn clamped(param: &'static str, asked: u64, given: u64, reader: Reader) -> Self {
+        let message = said!(
+            "'{param}' is {asked}, but the context leaves room for {given} tokens.",
+            "'{param}' 값({asked})이 컨텍스트에 남은 자리({given}토큰)보다 커서 그만큼만 적용했습니다."
+        );
+        Self { code: "clamped_parameter", param: param.to_owned(), message: message.told_to(reader).into() }
     }
 
     /// The parameter, if it was ignored.
@@ -46,7 +55,7 @@ pub(super) struct Policy {
     neutral: fn(&Value) -> bool,
     otherwise: Otherwise,
     /// Why it is not honoured.
-    reason: &'static str,
+    reason: Reason,
 }
 
 /// What becomes of a value that asks for something.
@@ -59,9 +68,9 @@ enum Otherwise {
 }
 
 impl Policy {
-    /// Why it is not honoured.
+    /// Why it is not honoured, in English.
     pub(super) fn reason(&self) -> &'static str {
-        self.reason
+        self.reason.english()
     }
 
     /// What becomes of a value that asks for something, in a word.
@@ -73,11 +82,11 @@ impl Policy {
     }
 }
 
-const fn ignore(name: &'static str, neutral: fn(&Value) -> bool, reason: &'static str) -> Policy {
+const fn ignore(name: &'static str, neutral: fn(&Value) -> bool, reason: Reason) -> Policy {
     Policy { name, neutral, otherwise: Otherwise::Ignore, reason }
 }
 
-const fn refuse(name: &'static str, neutral: fn(&Value) -> bool, reason: &'static str) -> Policy {
+const fn refuse(name: &'static str, neutral: fn(&Value) -> bool, reason: Reason) -> Policy {
     Policy { name, neutral, otherwise: Otherwise::Refuse, reason }
 }
 
@@ -114,54 +123,48 @@ fn is_one_of(value: &Value, texts: &[&str]) -> bool {
     value.as_str().is_some_and(|text| texts.contains(&text))
 }
 
-const NO_TEXT_ONLY: &str = "the model takes and gives text only";
-const NO_CACHE_CONTROL: &str = "requests do not choose what is cached, nor for how long";
-const NO_TEMPLATE_CONTROL: &str = "the chat template is the model's own";
-const NO_BACKENDS: &str = "there is one way of holding an output to a form";
-const NOT_SHOWN: &str = "the chat template does not show it";
-
 /// Parameters of `POST /v1/chat/completions` that are not honoured: OpenAI's, then vLLM's.
 pub(super) const CHAT_COMPLETIONS: &[Policy] = &[
-    ignore("verbosity", |value| is_one_of(value, &["medium"]), "the model knows no verbosity"),
-    ignore("store", is_false, "chat completions are not stored"),
-    ignore("prompt_cache_retention", never, NO_CACHE_CONTROL),
-    ignore("prompt_cache_options", is_empty, NO_CACHE_CONTROL),
-    refuse("modalities", |value| value == &serde_json::json!(["text"]), NO_TEXT_ONLY),
-    refuse("audio", never, NO_TEXT_ONLY),
-    refuse("web_search_options", never, "the server does not search the web"),
-    ignore("moderation", never, "answers are not moderated"),
-    refuse("best_of", is_one, "only 'n' choices are made"),
-    refuse("use_beam_search", is_false, "beam search is not implemented"),
-    ignore("length_penalty", is_one, "beam search is not implemented"),
-    ignore("spaces_between_special_tokens", is_bool, "tokens are shown as they are"),
-    refuse("documents", is_empty, NO_TEMPLATE_CONTROL),
-    refuse("chat_template", never, NO_TEMPLATE_CONTROL),
-    refuse("structural_tag", never, "only tools have structural tags"),
-    ignore("guided_decoding_backend", any, NO_BACKENDS),
-    ignore("guided_whitespace_pattern", any, NO_BACKENDS),
-    ignore("request_id", never, "send it as the header 'x-request-id'"),
-    ignore("mm_processor_kwargs", is_empty, NO_TEXT_ONLY),
-    ignore("kv_transfer_params", is_empty, "prefill and decode happen in one place"),
-    ignore("vllm_xargs", is_empty, "they are another server's"),
-    ignore("repetition_detection", never, "only reasoning that repeats itself is ended, and that always"),
+    ignore("verbosity", |value| is_one_of(value, &["medium"]), why::NO_VERBOSITY),
+    ignore("store", is_false, why::CHATS_NOT_STORED),
+    ignore("prompt_cache_retention", never, why::NO_CACHE_CONTROL),
+    ignore("prompt_cache_options", is_empty, why::NO_CACHE_CONTROL),
+    refuse("modalities", |value| value == &serde_json::json!(["text"]), why::TEXT_ONLY),
+    refuse("audio", never, why::TEXT_ONLY),
+    refuse("web_search_options", never, why::NO_WEB_SEARCH),
+    ignore("moderation", never, why::NO_MODERATION),
+    refuse("best_of", is_one, why::ONLY_N),
+    refuse("use_beam_search", is_false, why::NO_BEAM_SEARCH),
+    ignore("length_penalty", is_one, why::NO_BEAM_SEARCH),
+    ignore("spaces_between_special_tokens", is_bool, why::TOKENS_AS_THEY_ARE),
+    refuse("documents", is_empty, why::NO_TEMPLATE_CONTROL),
+    refuse("chat_template", never, why::NO_TEMPLATE_CONTROL),
+    refuse("structural_tag", never, why::TAGS_OF_TOOLS),
+    ignore("guided_decoding_backend", any, why::NO_BACKENDS),
+    ignore("guided_whitespace_pattern", any, why::NO_BACKENDS),
+    ignore("request_id", never, why::IN_A_HEADER),
+    ignore("mm_processor_kwargs", is_empty, why::TEXT_ONLY),
+    ignore("kv_transfer_params", is_empty, why::ONE_PLACE),
+    ignore("vllm_xargs", is_empty, why::ANOTHER_SERVERS),
+    ignore("repetition_detection", never, why::REPETITION),
 ];
 
 /// Parameters of `POST /v1/completions` that are not honoured: OpenAI's, then vLLM's.
 pub(super) const COMPLETIONS: &[Policy] = &[
-    refuse("suffix", is_empty, "the model continues a text, it does not fill gaps"),
-    ignore("store", is_false, "completions are not stored"),
-    ignore("prompt_cache_retention", never, NO_CACHE_CONTROL),
-    ignore("prompt_cache_options", is_empty, NO_CACHE_CONTROL),
-    refuse("prompt_embeds", never, NO_TEXT_ONLY),
-    refuse("use_beam_search", is_false, "beam search is not implemented"),
-    ignore("length_penalty", is_one, "beam search is not implemented"),
-    ignore("spaces_between_special_tokens", is_bool, "tokens are shown as they are"),
-    refuse("structural_tag", never, "only tools have structural tags"),
-    ignore("guided_decoding_backend", any, NO_BACKENDS),
-    ignore("guided_whitespace_pattern", any, NO_BACKENDS),
-    ignore("request_id", never, "send it as the header 'x-request-id'"),
-    ignore("kv_transfer_params", is_empty, "prefill and decode happen in one place"),
-    ignore("vllm_xargs", is_empty, "they are another server's"),
+    refuse("suffix", is_empty, why::NO_GAPS),
+    ignore("store", is_false, why::COMPLETIONS_NOT_STORED),
+    ignore("prompt_cache_retention", never, why::NO_CACHE_CONTROL),
+    ignore("prompt_cache_options", is_empty, why::NO_CACHE_CONTROL),
+    refuse("prompt_embeds", never, why::TEXT_ONLY),
+    refuse("use_beam_search", is_false, why::NO_BEAM_SEARCH),
+    ignore("length_penalty", is_one, why::NO_BEAM_SEARCH),
+    ignore("spaces_between_special_tokens", is_bool, why::TOKENS_AS_THEY_ARE),
+    refuse("structural_tag", never, why::TAGS_OF_TOOLS),
+    ignore("guided_decoding_backend", any, why::NO_BACKENDS),
+    ignore("guided_whitespace_pattern", any, why::NO_BACKENDS),
+    ignore("request_id", never, why::IN_A_HEADER),
+    ignore("kv_transfer_params", is_empty, why::ONE_PLACE),
+    ignore("vllm_xargs", is_empty, why::ANOTHER_SERVERS),
 ];
 
 /// Parameters of `POST /tokenize` that are not honoured where a text is given.
@@ -169,9 +172,9 @@ pub(super) const TOKENIZE: &[Policy] = &[];
 
 /// Parameters of `POST /tokenize` that are not honoured where messages are given.
 pub(super) const TOKENIZE_CHAT: &[Policy] = &[
-    refuse("prompt", never, "a request has messages or a prompt"),
-    refuse("chat_template", never, NO_TEMPLATE_CONTROL),
-    ignore("mm_processor_kwargs", is_empty, NO_TEXT_ONLY),
+    refuse("prompt", never, why::MESSAGES_OR_PROMPT),
+    refuse("chat_template", never, why::NO_TEMPLATE_CONTROL),
+    ignore("mm_processor_kwargs", is_empty, why::TEXT_ONLY),
 ];
 
 /// Parameters of `POST /detokenize` that are not honoured.
@@ -179,171 +182,157 @@ pub(super) const DETOKENIZE: &[Policy] = &[];
 
 /// Parameters of `POST /v1/embeddings` that are not honoured.
 pub(super) const EMBEDDINGS: &[Policy] = &[
-    refuse("dimensions", never, "the model's vectors have one length and no shorter ones inside"),
-    refuse("normalize", |value| value == &Value::Bool(true), "vectors have length 1"),
-    refuse("input_type", never, "the model makes no difference between questions and documents"),
-    refuse("messages", never, "texts and token ids are embedded; render a conversation first"),
-    ignore("request_id", never, "send it as the header 'x-request-id'"),
+    refuse("dimensions", never, why::ONE_LENGTH),
+    refuse("normalize", |value| value == &Value::Bool(true), why::UNIT_VECTORS),
+    refuse("input_type", never, why::NO_INPUT_TYPES),
+    refuse("messages", never, why::NO_CONVERSATIONS),
+    ignore("request_id", never, why::IN_A_HEADER),
 ];
 
 /// Parameters of `POST /generate` and `POST /generate_stream`, beside `parameters`, that are not honoured.
-pub(super) const TEXT_GENERATION: &[Policy] =
-    &[refuse("stream", is_false, "ask at '/generate_stream' for a stream")];
+pub(super) const TEXT_GENERATION: &[Policy] = &[refuse("stream", is_false, why::OTHER_ROUTE)];
 
 /// Members of their `parameters` that are not honoured.
 pub(super) const TEXT_PARAMETERS: &[Policy] = &[
-    refuse("typical_p", is_one, "tokens are not chosen for how typical they are"),
-    refuse("watermark", is_false, "outputs bear no mark"),
-    refuse("adapter_id", never, "the model has no adapters"),
+    refuse("typical_p", is_one, why::NOT_BY_TYPICALITY),
+    refuse("watermark", is_false, why::NO_WATERMARK),
+    refuse("adapter_id", never, why::NO_ADAPTERS),
 ];
 
 /// Members of `stream_options` that are not honoured.
-pub(super) const STREAM_OPTIONS: &[Policy] =
-    &[ignore("include_obfuscation", is_false, "chunks are not padded")];
+pub(super) const STREAM_OPTIONS: &[Policy] = &[ignore("include_obfuscation", is_false, why::NOT_PADDED)];
 
 /// Members of a message that are not honoured.
 pub(super) const MESSAGE: &[Policy] = &[
-    refuse("tool_calls", is_empty, "only an assistant calls tools"),
-    refuse("function_call", never, "only an assistant calls tools"),
-    ignore("tool_call_id", never, NOT_SHOWN),
-    ignore("refusal", is_empty, NOT_SHOWN),
-    ignore("annotations", is_empty, NOT_SHOWN),
-    refuse("audio", never, NO_TEXT_ONLY),
-    ignore("reasoning", is_empty, NOT_SHOWN),
-    ignore("reasoning_content", is_empty, NOT_SHOWN),
+    refuse("tool_calls", is_empty, why::CALLS_OF_ASSISTANTS),
+    refuse("function_call", never, why::CALLS_OF_ASSISTANTS),
+    ignore("tool_call_id", never, why::NOT_SHOWN),
+    ignore("refusal", is_empty, why::NOT_SHOWN),
+    ignore("annotations", is_empty, why::NOT_SHOWN),
+    refuse("audio", never, why::TEXT_ONLY),
+    ignore("reasoning", is_empty, why::NOT_SHOWN),
+    ignore("reasoning_content", is_empty, why::NOT_SHOWN),
 ];
 
 /// Members of a part of a message's content that are not honoured.
 pub(super) const CONTENT_PART: &[Policy] = &[
-    ignore("cache_control", never, NO_CACHE_CONTROL),
-    ignore("prompt_cache_breakpoint", never, NO_CACHE_CONTROL),
-    ignore("annotations", is_empty, NOT_SHOWN),
-    ignore("logprobs", is_empty, NOT_SHOWN),
+    ignore("cache_control", never, why::NO_CACHE_CONTROL),
+    ignore("prompt_cache_breakpoint", never, why::NO_CACHE_CONTROL),
+    ignore("annotations", is_empty, why::NOT_SHOWN),
+    ignore("logprobs", is_empty, why::NOT_SHOWN),
 ];
 
 /// Members of a tool, beside its function, that are not honoured.
-pub(super) const TOOL: &[Policy] = &[ignore("cache_control", never, NO_CACHE_CONTROL)];
+pub(super) const TOOL: &[Policy] = &[ignore("cache_control", never, why::NO_CACHE_CONTROL)];
 
 /// Members of a function that are not honoured.
 pub(super) const FUNCTION: &[Policy] = &[];
 
 /// Members of a call that are not honoured; in answers calls are numbered, and clients send them back so.
-pub(super) const TOOL_CALL: &[Policy] = &[ignore("index", any, NOT_SHOWN)];
+pub(super) const TOOL_CALL: &[Policy] = &[ignore("index", any, why::NOT_SHOWN)];
 
 /// Members of `response_format` that are not honoured.
-pub(super) const RESPONSE_FORMAT: &[Policy] =
-    &[ignore("json_schema", any, "it belongs to the type 'json_schema'")];
+pub(super) const RESPONSE_FORMAT: &[Policy] = &[ignore("json_schema", any, why::OF_JSON_SCHEMA)];
 
 /// Members of `response_format.json_schema` that are not honoured.
 pub(super) const JSON_SCHEMA: &[Policy] = &[];
 
 /// Members of `structured_outputs` that are not honoured.
 pub(super) const STRUCTURED_OUTPUTS: &[Policy] = &[
-    refuse("structural_tag", never, "only tools have structural tags"),
-    ignore("disable_any_whitespace", is_bool, NO_BACKENDS),
-    ignore("disable_additional_properties", is_false, "say so in the schema"),
-    ignore("disable_fallback", is_bool, NO_BACKENDS),
-    ignore("whitespace_pattern", never, NO_BACKENDS),
+    refuse("structural_tag", never, why::TAGS_OF_TOOLS),
+    ignore("disable_any_whitespace", is_bool, why::NO_BACKENDS),
+    ignore("disable_additional_properties", is_false, why::SAY_IN_SCHEMA),
+    ignore("disable_fallback", is_bool, why::NO_BACKENDS),
+    ignore("whitespace_pattern", never, why::NO_BACKENDS),
 ];
-
-const NO_ITEMS: &str = "a conversation is 'input' and 'previous_response_id' here";
-const NO_BACKGROUND: &str = "answers are not made in the background";
 
 /// Parameters of `POST /v1/responses` that are not honoured: OpenAI's, then vLLM's and those of chat completions.
 pub(super) const RESPONSES: &[Policy] = &[
-    refuse("background", is_false, NO_BACKGROUND),
-    ignore("background_options", is_empty, NO_BACKGROUND),
-    refuse("conversation", never, NO_ITEMS),
-    refuse("prompt", never, "the server keeps no prompt templates"),
-    refuse(
-        "truncation",
-        |value| is_one_of(value, &["disabled"]),
-        "conversations are not shortened; send fewer items",
-    ),
-    ignore("context_management", is_empty, "conversations are not shortened"),
-    ignore("prompt_cache_retention", never, NO_CACHE_CONTROL),
-    ignore("prompt_cache_options", is_empty, NO_CACHE_CONTROL),
-    ignore("moderation", never, "answers are not moderated"),
-    ignore("access_programs", is_empty, "there are none"),
-    refuse("image", is_empty, NO_TEXT_ONLY),
-    refuse("modalities", |value| value == &serde_json::json!(["text"]), NO_TEXT_ONLY),
-    refuse("n", is_one, "a response is one answer"),
-    refuse("messages", never, "they are called 'input' here"),
-    refuse("max_tokens", never, "it is called 'max_output_tokens' here"),
-    refuse("max_completion_tokens", never, "it is called 'max_output_tokens' here"),
-    refuse("logprobs", is_false, "name 'message.output_text.logprobs' in 'include'"),
-    refuse("functions", is_empty, "they are called 'tools' here"),
-    refuse("prompt_logprobs", never, "responses do not tell them"),
-    refuse("return_token_ids", is_false, "responses do not tell them"),
-    refuse("use_beam_search", is_false, "beam search is not implemented"),
-    refuse("chat_template", never, NO_TEMPLATE_CONTROL),
-    refuse("documents", is_empty, NO_TEMPLATE_CONTROL),
-    ignore("guided_decoding_backend", any, NO_BACKENDS),
-    ignore("guided_whitespace_pattern", any, NO_BACKENDS),
-    ignore("spaces_between_special_tokens", is_bool, "tokens are shown as they are"),
-    ignore("request_id", never, "send it as the header 'x-request-id'"),
+    refuse("background", is_false, why::NO_BACKGROUND),
+    ignore("background_options", is_empty, why::NO_BACKGROUND),
+    refuse("conversation", never, why::NO_ITEMS),
+    refuse("prompt", never, why::NO_PROMPT_TEMPLATES),
+    refuse("truncation", |value| is_one_of(value, &["disabled"]), why::SEND_FEWER),
+    ignore("context_management", is_empty, why::NOT_SHORTENED),
+    ignore("prompt_cache_retention", never, why::NO_CACHE_CONTROL),
+    ignore("prompt_cache_options", is_empty, why::NO_CACHE_CONTROL),
+    ignore("moderation", never, why::NO_MODERATION),
+    ignore("access_programs", is_empty, why::NONE_HERE),
+    refuse("image", is_empty, why::TEXT_ONLY),
+    refuse("modalities", |value| value == &serde_json::json!(["text"]), why::TEXT_ONLY),
+    refuse("n", is_one, why::ONE_RESPONSE),
+    refuse("messages", never, why::CALLED_INPUT),
+    refuse("max_tokens", never, why::CALLED_MAX_OUTPUT_TOKENS),
+    refuse("max_completion_tokens", never, why::CALLED_MAX_OUTPUT_TOKENS),
+    refuse("logprobs", is_false, why::LOGPROBS_BY_INCLUDE),
+    refuse("functions", is_empty, why::CALLED_TOOLS),
+    refuse("prompt_logprobs", never, why::NOT_TOLD),
+    refuse("return_token_ids", is_false, why::NOT_TOLD),
+    refuse("use_beam_search", is_false, why::NO_BEAM_SEARCH),
+    refuse("chat_template", never, why::NO_TEMPLATE_CONTROL),
+    refuse("documents", is_empty, why::NO_TEMPLATE_CONTROL),
+    ignore("guided_decoding_backend", any, why::NO_BACKENDS),
+    ignore("guided_whitespace_pattern", any, why::NO_BACKENDS),
+    ignore("spaces_between_special_tokens", is_bool, why::TOKENS_AS_THEY_ARE),
+    ignore("request_id", never, why::IN_A_HEADER),
 ];
 
 /// Members of an item of `input` that are not honoured: what answers carry comes back with their items.
 pub(super) const ITEM: &[Policy] = &[
-    ignore("status", any, NOT_SHOWN),
-    ignore("phase", any, NOT_SHOWN),
-    ignore("encrypted_content", is_empty, "only who encrypted it can read it"),
+    ignore("status", any, why::NOT_SHOWN),
+    ignore("phase", any, why::NOT_SHOWN),
+    ignore("encrypted_content", is_empty, why::ENCRYPTED),
 ];
 
 /// Members of `text` that are not honoured.
 pub(super) const TEXT: &[Policy] =
-    &[ignore("verbosity", |value| is_one_of(value, &["medium"]), "the model knows no verbosity")];
+    &[ignore("verbosity", |value| is_one_of(value, &["medium"]), why::NO_VERBOSITY)];
 
 /// Members of `text.format` that are not honoured.
 pub(super) const TEXT_FORMAT: &[Policy] = &[];
 
 /// Members of `reasoning` that are not honoured.
 pub(super) const REASONING: &[Policy] = &[
-    ignore("summary", never, "reasoning is shown as it is, not in a summary"),
-    ignore("generate_summary", never, "reasoning is shown as it is, not in a summary"),
-    ignore("context", |value| is_one_of(value, &["auto"]), "the chat template says what of it is shown"),
-    ignore("mode", |value| is_one_of(value, &["standard"]), "there is one mode"),
+    ignore("summary", never, why::NO_SUMMARY),
+    ignore("generate_summary", never, why::NO_SUMMARY),
+    ignore("context", |value| is_one_of(value, &["auto"]), why::BY_TEMPLATE),
+    ignore("mode", |value| is_one_of(value, &["standard"]), why::ONE_MODE),
 ];
 
 /// Parameters of `POST /v1/messages` that are not honoured.
 pub(super) const MESSAGES_API: &[Policy] = &[
-    ignore(
-        "service_tier",
-        |value| is_one_of(value, &["auto", "standard_only"]),
-        "there is no such tier here",
-    ),
+    ignore("service_tier", |value| is_one_of(value, &["auto", "standard_only"]), why::NO_TIER),
     // What a prompt begins with is always cached.
-    ignore("cache_control", any, NO_CACHE_CONTROL),
-    ignore("context_management", is_empty, "conversations are not shortened"),
-    ignore("inference_geo", never, "the server runs where it runs"),
-    ignore("speed", |value| is_one_of(value, &["standard"]), "there is one speed"),
-    ignore("diagnostics", is_empty, "there are none"),
-    ignore("user_profile_id", never, "there are no profiles"),
-    ignore("workspace_id", never, "there are no workspaces"),
-    refuse("container", never, "the server runs no code"),
-    refuse("mcp_servers", is_empty, "the server calls no other servers"),
-    refuse("max_completion_tokens", never, "it is called 'max_tokens' here"),
-    refuse("stop", is_empty, "they are called 'stop_sequences' here"),
-    refuse("n", is_one, "a message is one answer"),
-    refuse("response_format", never, "it is called 'output_config.format' here"),
+    ignore("cache_control", any, why::NO_CACHE_CONTROL),
+    ignore("context_management", is_empty, why::NOT_SHORTENED),
+    ignore("inference_geo", never, why::ONE_REGION),
+    ignore("speed", |value| is_one_of(value, &["standard"]), why::ONE_SPEED),
+    ignore("diagnostics", is_empty, why::NONE_HERE),
+    ignore("user_profile_id", never, why::NO_PROFILES),
+    ignore("workspace_id", never, why::NO_WORKSPACES),
+    refuse("container", never, why::NO_CODE),
+    refuse("mcp_servers", is_empty, why::NO_OTHER_SERVERS),
+    refuse("max_completion_tokens", never, why::CALLED_MAX_TOKENS),
+    refuse("stop", is_empty, why::CALLED_STOP_SEQUENCES),
+    refuse("n", is_one, why::ONE_MESSAGE),
+    refuse("response_format", never, why::CALLED_OUTPUT_CONFIG),
 ];
 
 /// Members of a message or of a block of one that are not honoured.
 pub(super) const BLOCK: &[Policy] = &[
-    ignore("cache_control", any, NO_CACHE_CONTROL),
-    ignore("citations", is_empty, NOT_SHOWN),
-    ignore("caller", any, NOT_SHOWN),
-    ignore("toolset_name", never, NOT_SHOWN),
+    ignore("cache_control", any, why::NO_CACHE_CONTROL),
+    ignore("citations", is_empty, why::NOT_SHOWN),
+    ignore("caller", any, why::NOT_SHOWN),
+    ignore("toolset_name", never, why::NOT_SHOWN),
 ];
 
 /// Members of a tool that are not honoured.
 pub(super) const MESSAGES_TOOL: &[Policy] = &[
-    ignore("cache_control", any, NO_CACHE_CONTROL),
-    ignore("defer_loading", is_false, "every tool is shown"),
-    ignore("eager_input_streaming", is_bool, "inputs are streamed as they come"),
-    ignore("input_examples", is_empty, NOT_SHOWN),
-    ignore("allowed_callers", |value| value == &serde_json::json!(["direct"]), "only the model calls tools"),
+    ignore("cache_control", any, why::NO_CACHE_CONTROL),
+    ignore("defer_loading", is_false, why::EVERY_TOOL),
+    ignore("eager_input_streaming", is_bool, why::AS_THEY_COME),
+    ignore("input_examples", is_empty, why::NOT_SHOWN),
+    ignore("allowed_callers", |value| value == &serde_json::json!(["direct"]), why::ONLY_THE_MODEL),
 ];
 
 /// Members of `tool_choice`, `thinking`, `metadata` and `output_config` that are not honoured.
@@ -356,13 +345,14 @@ const MAX_WARNINGS: usize = 32;
 #[derive(Debug)]
 pub(super) struct Judge {
     strict: bool,
+    reader: Reader,
     warnings: Vec<Warning>,
 }
 
 impl Judge {
-    /// A judge that refuses, if `strict`, what it would else ignore.
-    pub(super) fn new(strict: bool) -> Self {
-        Self { strict, warnings: Vec::new() }
+    /// A judge that refuses, if `strict`, what it would else ignore, and warns `reader`.
+    pub(super) fn new(strict: bool, reader: Reader) -> Self {
+        Self { strict, reader, warnings: Vec::new() }
     }
 
     /// Judges what a part of the request has left: name, path and value of each member.
@@ -375,21 +365,21 @@ impl Judge {
             match table.iter().find(|policy| policy.name == name) {
                 Some(policy) if (policy.neutral)(&value) => {}
                 Some(Policy { otherwise: Otherwise::Refuse, reason, .. }) => {
-                    return Err(ApiError::unsupported_parameter(&path, reason));
+                    return Err(ApiError::unsupported_parameter(&path, *reason));
                 }
                 Some(policy) => self.ignore(&path, policy.reason)?,
-                None => self.ignore(&path, "the server does not know it")?,
+                None => self.ignore(&path, why::UNKNOWN)?,
             }
         }
         Ok(())
     }
 
     /// Notes that the value at `path` is not honoured, or refuses it.
-    pub(super) fn ignore(&mut self, path: &str, reason: &str) -> Result<(), ApiError> {
+    pub(super) fn ignore(&mut self, path: &str, reason: impl Into<Wording>) -> Result<(), ApiError> {
         if self.strict {
             return Err(ApiError::unsupported_parameter(&shown(path), reason));
         }
-        let warning = Warning::ignored(&without_indices(path), reason);
+        let warning = Warning::ignored(&without_indices(path), &reason.into(), self.reader);
         if self.warnings.len() < MAX_WARNINGS && !self.warnings.contains(&warning) {
             self.warnings.push(warning);
         }

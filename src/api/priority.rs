@@ -10,7 +10,7 @@ use super::error::{ApiError, shown};
 use super::fields::Fields;
 use super::limits;
 use super::params::Judge;
-use super::wording::said;
+use super::wording::{Reason, because, said};
 use crate::serving::Priority;
 
 /// What tier `priority` stands for: half way to the most urgent.
@@ -18,9 +18,10 @@ const URGENT: i8 = -50;
 /// What tier `flex` stands for: half way to the least urgent.
 const PATIENT: i8 = 50;
 
-const NOT_ALLOWED: &str = "this server lets no request go before others";
-const NO_SCALE: &str = "there is no such tier here";
-const OVERRULED: &str = "'priority' is given too and wins";
+const NOT_ALLOWED: Reason =
+    because("this server lets no request go before others", "이 서버에서는 다른 요청을 앞지를 수 없습니다");
+const NO_SCALE: Reason = because("there is no such tier here", "이 서버에는 그런 등급이 없습니다");
+const OVERRULED: Reason = because("'priority' is given too and wins", "함께 보낸 'priority' 값을 따릅니다");
 
 /// Takes `service_tier` and `priority`; `may_go_first` is whether a request may go before others.
 ///

@@ -23,6 +23,7 @@ use super::request::reasoning::ReasoningRequest;
 use super::request::tools::ToolOptions;
 use super::request::{self, messages};
 use super::state::AppState;
+use super::wording::Reader;
 use crate::serving::{ChatPrompt, PromptInput};
 
 #[derive(Debug, Serialize)]
@@ -48,7 +49,7 @@ pub(super) async fn tokenize(
 ) -> Result<Response, ApiError> {
     let deadline = Deadline::of(&state);
     let mut fields = request::fields(members, groups::TOKENIZE)?;
-    let mut judge = Judge::new(state.config.strict_params);
+    let mut judge = Judge::new(state.config.strict_params, Reader::default());
     expect_model(&mut fields, &state)?;
     let wants_strings = fields.boolean("return_token_strs")?.unwrap_or(false);
     let (prompt, table) = match fields.has("messages") {
@@ -83,7 +84,7 @@ pub(super) async fn detokenize(
 ) -> Result<Response, ApiError> {
     let deadline = Deadline::of(&state);
     let mut fields = request::fields(members, groups::DETOKENIZE)?;
-    let judge = Judge::new(state.config.strict_params);
+    let judge = Judge::new(state.config.strict_params, Reader::default());
     expect_model(&mut fields, &state)?;
     let tokens = fields.token_ids("tokens", &limits::TOKENS)?.ok_or_else(|| ApiError::missing("tokens"))?;
     let ignored = judged(judge, params::DETOKENIZE, fields)?;

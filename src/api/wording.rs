@@ -64,6 +64,11 @@ impl Wording {
         &self.text
     }
 
+    /// The text in Korean; in English where there is no such text.
+    pub(super) fn korean(&self) -> &str {
+        self.korean.as_deref().unwrap_or(&self.text)
+    }
+
     /// The text as `reader` reads it.
     pub(super) fn told_to(self, reader: Reader) -> Self {
         match (reader, self.korean) {
@@ -81,6 +86,37 @@ impl Wording {
     pub(super) fn replace(&self, from: &str, to: &str) -> Self {
         let korean = self.korean.as_ref().map(|korean| korean.replace(from, to).into());
         Self { text: self.text.replace(from, to).into(), korean }
+    }
+}
+
+impl From<Wording> for String {
+    fn from(wording: Wording) -> Self {
+        wording.text.into()
+    }
+}
+
+/// A fixed text for a person: why something is as it is.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Reason {
+    english: &'static str,
+    korean: &'static str,
+}
+
+impl Reason {
+    /// The text in English.
+    pub(super) fn english(self) -> &'static str {
+        self.english
+    }
+}
+
+/// A [`Reason`] in both languages.
+pub(super) const fn because(english: &'static str, korean: &'static str) -> Reason {
+    Reason { english, korean }
+}
+
+impl From<Reason> for Wording {
+    fn from(reason: Reason) -> Self {
+        Self::new(reason.english.to_owned(), reason.korean.to_owned())
     }
 }
 
@@ -125,7 +161,7 @@ pub(super) async fn tell_reader(request: Request, next: Next) -> Response {
     Response::from_parts(parts, body)
 }
 
-/// Phrases that stand inside errors: kinds of values.
+/// Phrases that stand inside errors: kinds of values, and what the floor below finds at fault.
 const PHRASES: &[(&str, &str)] = &[
     ("null", "null"),
     ("a boolean", "불리언"),
@@ -146,6 +182,10 @@ const PHRASES: &[(&str, &str)] = &[
     ("an object or a string of JSON", "객체 또는 JSON 문자열"),
     ("bytes", "바이트"),
     ("characters", "자"),
+    ("it is empty", "비어 있습니다"),
+    ("it must be an object", "객체여야 합니다"),
+    ("gives an empty prompt", "프롬프트가 비어 있습니다"),
+    ("holds no token", "토큰이 없습니다"),
 ];
 
 /// A phrase in Korean; one that is not known stays as it is.

@@ -45,7 +45,7 @@ pub(super) async fn create(
     record.set_prompt_tokens(generation.num_prompt_tokens() as u64);
     let given = generation.max_new_tokens();
     if let Some(asked) = asked.filter(|&asked| asked > given) {
-        warnings.push(Warning::clamped(limit_param, asked.into(), given.into()));
+        warnings.push(Warning::clamped(limit_param, asked.into(), given.into(), caller.reader));
     }
     let answer = Answer {
         head: AnswerHead::new(&state, "chatcmpl-", priority, warnings),

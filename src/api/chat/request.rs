@@ -12,7 +12,7 @@ use crate::api::request::stream::StreamOptions;
 use crate::api::request::tools::ToolOptions;
 use crate::api::request::{self, form, messages, sampling};
 use crate::api::state::AppState;
-use crate::api::wording::said;
+use crate::api::wording::{because, said};
 use crate::api::{cache_salt, limits, priority};
 use crate::serving::{ChatPrompt, GenerateRequest, PromptInput, ReportOptions};
 
@@ -61,7 +61,7 @@ impl ChatRequest {
     ) -> Result<Self, ApiError> {
         let config = &state.config;
         let mut fields = request::fields(members, groups::CHAT_COMPLETIONS)?;
-        let mut judge = Judge::new(config.strict_params);
+        let mut judge = Judge::new(config.strict_params, caller.reader);
 
         let model = request::model(&mut fields)?;
         let messages = messages::take(&mut fields, &mut judge)?;
@@ -130,7 +130,10 @@ pub(in crate::api) fn template_ends(chat: &mut ChatPrompt, fields: &mut Fields) 
     let continues = fields.boolean("continue_final_message")?.unwrap_or(false);
     let generation = fields.boolean("add_generation_prompt")?;
     if fields.boolean("add_special_tokens")?.unwrap_or(false) {
-        let reason = "the chat template writes all special tokens itself";
+        let reason = because(
+            "the chat template writes all special tokens itself",
+            "특수 토큰은 모두 채팅 템플릿이 넣습니다",
+        );
         return Err(ApiError::unsupported_parameter("add_special_tokens", reason));
     }
     if continues && generation == Some(true) {

@@ -24,6 +24,7 @@ use super::extract::JsonObject;
 use super::params::Warning;
 use super::sse::{self, StreamTimes};
 use super::state::AppState;
+use super::wording::Reader;
 use crate::serving::{Generation, GenerationSet, PromptInput};
 
 /// Continues prompts, whole or as a stream.
@@ -39,7 +40,7 @@ pub(super) async fn create(
 
     let generations =
         admit_all(&state, request.generates(), |number| request.prompts.name(number), deadline).await?;
-    let answer = answer(&state, &request, &generations);
+    let answer = answer(&state, &request, &generations, caller.reader);
     let num_prompt_tokens: usize = answer.prompts.iter().map(|prompt| prompt.token_ids.len()).sum();
     record.set_prompt_tokens(num_prompt_tokens as u64);
     let ignored = answer.head.ignored_header();
@@ -82,12 +83,17 @@ pub(super) async fn render(
 }
 
 /// What is known of the answer when all prompts are admitted.
-fn answer(state: &AppState, request: &CompletionRequest, generations: &GenerationSet) -> Answer {
+fn answer(
+    state: &AppState,
+    request: &CompletionRequest,
+    generations: &GenerationSet,
+    reader: Reader,
+) -> Answer {
     let generations = generations.generations();
     let mut warnings = request.warnings.clone();
     let given = generations.iter().map(Generation::max_new_tokens).min().unwrap_or_default();
     if let Some((asked, name)) = request.limit.filter(|&(asked, _)| asked > given) {
-        warnings.push(Warning::clamped(name, asked.into(), given.into()));
+        warnings.push(Warning::clamped(name, asked.into(), given.into(), reader));
     }
     let prompt = |(input, generation): (&PromptInput, &Generation)| {
         let token_ids = Arc::clone(generation.prompt_token_ids());

@@ -71,7 +71,7 @@ impl CompletionRequest {
     ) -> Result<Self, ApiError> {
         let config = &state.config;
         let mut fields = request::fields(members, groups::COMPLETIONS)?;
-        let mut judge = Judge::new(config.strict_params);
+        let mut judge = Judge::new(config.strict_params, caller.reader);
 
         let model = request::model(&mut fields)?;
         let add_special_tokens = fields.boolean("add_special_tokens")?.unwrap_or(true);

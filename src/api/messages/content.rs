@@ -9,7 +9,7 @@ use crate::api::fields::Fields;
 use crate::api::limits;
 use crate::api::params::{self, Judge};
 use crate::api::request::messages::not_text;
-use crate::api::wording::said;
+use crate::api::wording::{because, said};
 use crate::serving::{ChatMessage, ToolCall};
 
 /// What stands between two blocks of text.
@@ -193,7 +193,9 @@ impl Conversation {
                 }
                 "redacted_thinking" => {
                     drop(block.fields.take("data"));
-                    judge.ignore(&block.at, "only who redacted it can read it")?;
+                    let reason =
+                        because("only who redacted it can read it", "가린 쪽만 읽을 수 있는 값입니다");
+                    judge.ignore(&block.at, reason)?;
                 }
                 "tool_use" => {
                     let call = call(&mut block)?;

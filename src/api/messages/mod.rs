@@ -50,8 +50,11 @@ pub(super) async fn create(
     record.set_prompt_tokens(num_prompt_tokens);
     let given = generation.max_new_tokens();
     let clamped = asked.filter(|&asked| asked > given);
-    warnings
-        .extend(clamped.map(|asked| Warning::clamped(limits::MAX_TOKENS.path, asked.into(), given.into())));
+    warnings.extend(
+        clamped.map(|asked| {
+            Warning::clamped(limits::MAX_TOKENS.path, asked.into(), given.into(), caller.reader)
+        }),
+    );
     let head = AnswerHead::new(&state, "msg_", priority, warnings);
     let ignored = head.ignored_header();
     let answer = Answer { head, num_prompt_tokens, shows_thinking, is_clamped: clamped.is_some() };

@@ -11,7 +11,7 @@ use crate::api::params::{self, Judge, Warning};
 use crate::api::request::reasoning::ReasoningRequest;
 use crate::api::request::{self, form, sampling, tools};
 use crate::api::state::AppState;
-use crate::api::wording::said;
+use crate::api::wording::{because, said};
 use crate::api::{cache_salt, limits};
 use crate::serving::{
     ChatPrompt, EndOptions, FormRequest, GenerateRequest, PromptInput, SamplingOptions, ToolChoice,
@@ -55,7 +55,7 @@ impl MessageRequest {
     ) -> Result<Self, ApiError> {
         let config = &state.config;
         let mut fields = request::fields(members, groups::MESSAGES_API)?;
-        let mut judge = Judge::new(config.strict_params);
+        let mut judge = Judge::new(config.strict_params, caller.reader);
 
         let model = request::model(&mut fields)?;
         let max_new_tokens = fields.integer(&limits::MAX_TOKENS)?;
@@ -196,7 +196,8 @@ fn take_thinking(
         other => return Err(unknown(&thinking.path("type"), "enabled, disabled and adaptive", other)),
     }
     if kind != "enabled" && budget.is_some() {
-        judge.ignore(&budget_at, "it belongs to the type 'enabled'")?;
+        let reason = because("it belongs to the type 'enabled'", "'enabled' 형식에만 쓰는 값입니다");
+        judge.ignore(&budget_at, reason)?;
     }
     let display_at = thinking.path("display");
     let shows = match thinking.take("display") {

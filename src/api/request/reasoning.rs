@@ -6,12 +6,12 @@ use crate::api::error::{ApiError, shown};
 use crate::api::fields::Fields;
 use crate::api::limits;
 use crate::api::params::Judge;
-use crate::api::wording::said;
+use crate::api::wording::{Reason, because, said};
 use crate::serving::ReasoningOptions;
 
 const EFFORT: &str = "reasoning_effort";
 const KWARGS: &str = "chat_template_kwargs";
-const NO_REASONING: &str = "the model does not reason";
+const NO_REASONING: Reason = because("the model does not reason", "모델에 추론 기능이 없습니다");
 
 /// Efforts with the most tokens that the reasoning may take; none for as many as it likes.
 const EFFORTS: [(&str, Option<u32>); 7] = [
@@ -176,8 +176,8 @@ impl ReasoningRequest {
         let at = format!("{KWARGS}.{}", shown(&name));
         if !facts.allowed_kwargs.contains(&name) {
             let names = json!(facts.allowed_kwargs);
-            let reason = format!("the variables that may be set are {names}");
-            return Err(ApiError::unsupported_parameter(&at, &reason));
+            let reason = said!("the variables that may be set are {names}", "설정할 수 있는 변수: {names}");
+            return Err(ApiError::unsupported_parameter(&at, reason));
         }
         match &value {
             Value::Null => return Ok(()),
@@ -197,6 +197,7 @@ impl ReasoningRequest {
 mod tests {
     use super::*;
     use crate::api::openapi::groups;
+    use crate::api::wording::Reader;
 
     /// The budget and the template's switch that a request leads to.
     fn taken(body: Value) -> (Option<u32>, Option<Value>) {
@@ -205,7 +206,7 @@ mod tests {
         let facts = ReasoningFacts { model_reasons: true, allowed_kwargs: &allowed_kwargs };
         let request = ReasoningRequest::take(
             &mut Fields::of_request(members, groups::CHAT_COMPLETIONS),
-            &mut Judge::new(true),
+            &mut Judge::new(true, Reader::default()),
             facts,
         );
         let request = request.expect("nothing is ignored");

@@ -33,7 +33,7 @@ use super::limits;
 use super::params::Warning;
 use super::sse::{self, StreamTimes};
 use super::state::AppState;
-use crate::api::wording::said;
+use crate::api::wording::{because, said};
 
 /// Items on a page where the request does not say.
 const PAGE: usize = 20;
@@ -59,7 +59,12 @@ pub(super) async fn create(
     record.set_prompt_tokens(num_prompt_tokens);
     let given = generation.max_new_tokens();
     if let Some(asked) = asked.filter(|&asked| asked > given) {
-        warnings.push(Warning::clamped(limits::MAX_OUTPUT_TOKENS.path, asked.into(), given.into()));
+        warnings.push(Warning::clamped(
+            limits::MAX_OUTPUT_TOKENS.path,
+            asked.into(),
+            given.into(),
+            caller.reader,
+        ));
     }
     let head = AnswerHead::new(&state, "resp_", priority, warnings);
     let ignored = head.ignored_header();
@@ -90,7 +95,10 @@ pub(super) async fn retrieve(
     RawQuery(query): RawQuery,
 ) -> Result<Response, ApiError> {
     if parameter(query.as_deref(), "stream").is_some_and(|stream| stream != "false") {
-        let reason = "only answers made in the background can be followed later";
+        let reason = because(
+            "only answers made in the background can be followed later",
+            "백그라운드에서 만든 답변만 나중에 이어서 받을 수 있습니다",
+        );
         return Err(ApiError::unsupported_parameter("stream", reason));
     }
     let stored = find(&store, caller, id)?;

@@ -17,7 +17,7 @@ use crate::api::request::reasoning::ReasoningRequest;
 use crate::api::request::stream::StreamOptions;
 use crate::api::request::{self, form, sampling, tools};
 use crate::api::state::AppState;
-use crate::api::wording::said;
+use crate::api::wording::{because, said};
 use crate::api::{cache_salt, limits, priority};
 use crate::serving::{
     ChatPrompt, FormRequest, GenerateRequest, PromptInput, ReportOptions, ToolChoice, ToolDefinition,
@@ -70,7 +70,7 @@ impl ResponseRequest {
         let config = &state.config;
         let mut settings = repeated(&members);
         let mut fields = request::fields(members, groups::RESPONSES)?;
-        let mut judge = Judge::new(config.strict_params);
+        let mut judge = Judge::new(config.strict_params, caller.reader);
 
         let model = request::model(&mut fields)?;
         let instructions = fields.string("instructions", &limits::INSTRUCTIONS)?;
@@ -96,7 +96,8 @@ impl ResponseRequest {
         let priority = priority::take(&mut fields, &mut judge, config.allow_priority)?;
         let cache_salt = cache_salt::take(&mut fields, caller.divides_the_cache(config))?;
         if store.is_off() && keep == Some(true) {
-            judge.ignore("store", "this server keeps no responses")?;
+            let reason = because("this server keeps no responses", "이 서버는 응답을 저장하지 않습니다");
+            judge.ignore("store", reason)?;
         }
         judge.judge(params::RESPONSES, fields.rest())?;
 
@@ -291,13 +292,17 @@ fn take_logprobs(fields: &mut Fields, judge: &mut Judge) -> Result<Option<u8>, A
     let included = sampling::strings(fields, "include", &limits::INCLUDE, &limits::INCLUDED)?;
     let top = fields.integer(&limits::TOP_LOGPROBS)?;
     for name in included.iter().filter(|name| *name != LOGPROBS) {
-        judge.ignore("include", &format!("there is no '{}' to include", shown(name)))?;
+        let name = shown(name);
+        let reason = said!("there is no '{name}' to include", "넣을 수 있는 '{name}' 항목이 없습니다");
+        judge.ignore("include", reason)?;
     }
     if included.iter().any(|name| name == LOGPROBS) {
         return Ok(Some(u8::try_from(top.unwrap_or(0)).expect("the limit is 20")));
     }
     if top.is_some_and(|top| top > 0) {
-        judge.ignore("top_logprobs", &format!("'include' does not name '{LOGPROBS}'"))?;
+        let reason =
+            said!("'include' does not name '{LOGPROBS}'", "'include' 값에 '{LOGPROBS}' 항목이 없습니다");
+        judge.ignore("top_logprobs", reason)?;
     }
     Ok(None)
 }

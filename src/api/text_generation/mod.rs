@@ -76,7 +76,12 @@ async fn begin(
     let generation = generation.map_err(|error| ApiError::of_prompt(error, request::INPUTS))?;
     let given = generation.max_new_tokens();
     if let Some(asked) = limit.filter(|&asked| asked > given) {
-        warnings.push(Warning::clamped("parameters.max_new_tokens", asked.into(), given.into()));
+        warnings.push(Warning::clamped(
+            "parameters.max_new_tokens",
+            asked.into(),
+            given.into(),
+            caller.reader,
+        ));
     }
     let answer = Answer {
         inputs: if show.full_text { inputs } else { String::new() },

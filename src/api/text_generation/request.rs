@@ -56,7 +56,7 @@ impl TextRequest {
         streams: bool,
     ) -> Result<Self, ApiError> {
         let mut fields = request::fields(members, groups::TEXT_GENERATION)?;
-        let mut judge = Judge::new(state.config.strict_params);
+        let mut judge = Judge::new(state.config.strict_params, caller.reader);
         let inputs = fields.string(INPUTS, &limits::TEXT_INPUTS)?;
         let inputs = inputs.ok_or_else(|| ApiError::missing(INPUTS))?;
         let mut parameters = match fields.object(PARAMETERS)? {
