@@ -1,6 +1,7 @@
 //! Threads that work out masks while the engine's own thread runs the forward pass.
 //!
-//! A constraint is moved to a thread and back: nothing is shared.
+//! Constraints are moved to a thread and back: nothing is shared. Those of a step go together, so that a thread is woken
+//! once a step and not once a sequence.
 
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
@@ -31,17 +32,20 @@ pub(super) struct MaskWorkers {
 
 #[derive(Debug)]
 struct Worker {
-    errands: Sender<Errand>,
-    done: Receiver<Errand>,
-    num_out: usize,
+    errands: Sender<Vec<Errand>>,
+    done: Receiver<Vec<Errand>>,
+    /// What is to be sent, or could not be.
+    here: Vec<Errand>,
+    /// Whether something was sent and did not come back yet.
+    is_out: bool,
 }
 
 impl MaskWorkers {
-    /// Sends a guide to have its mask made.
+    /// Takes a guide that is to have its mask made; [`Self::dispatch`] sends it.
     ///
     /// # Errors
     /// The errand itself, if there is no thread for it.
-    pub(super) fn send(&mut self, errand: Errand) -> Result<(), Box<Errand>> {
+    pub(super) fn take(&mut self, errand: Errand) -> Result<(), Box<Errand>> {
         if self.workers.is_empty() {
             let num_cores = thread::available_parallelism().map_or(1, usize::from);
             let num_workers = (num_cores / CORES_PER_WORKER).clamp(1, MAX_WORKERS);
@@ -51,18 +55,31 @@ impl MaskWorkers {
             return Err(Box::new(errand));
         }
         self.turn = (self.turn + 1) % self.workers.len();
-        let worker = &mut self.workers[self.turn];
-        worker.errands.send(errand).map_err(|refused| Box::new(refused.0))?;
-        worker.num_out += 1;
+        self.workers[self.turn].here.push(errand);
         Ok(())
+    }
+
+    /// Sends the guides that were taken to the threads.
+    pub(super) fn dispatch(&mut self) {
+        for worker in self.workers.iter_mut().filter(|worker| !worker.here.is_empty()) {
+            match worker.errands.send(std::mem::take(&mut worker.here)) {
+                Ok(()) => worker.is_out = true,
+                // The thread has died: the guides make their masks when they are asked.
+                Err(refused) => worker.here = refused.0,
+            }
+        }
     }
 
     /// Waits for the guides that were sent and gives them back.
     pub(super) fn collect(&mut self) -> impl Iterator<Item = Errand> + '_ {
         self.workers.iter_mut().flat_map(|worker| {
-            let num_out = std::mem::take(&mut worker.num_out);
-            // A thread that has died gives nothing back; its sequences learn of it from what was left in their place.
-            worker.done.iter().take(num_out)
+            let mut back = std::mem::take(&mut worker.here);
+            if std::mem::take(&mut worker.is_out) {
+                // A thread that has died gives nothing back; its sequences learn of it from what was left in their
+                // place.
+                back.extend(worker.done.recv().unwrap_or_default());
+            }
+            back
         })
     }
 }
@@ -70,18 +87,20 @@ impl MaskWorkers {
 impl Worker {
     /// Starts a thread, which ends when its worker is dropped.
     fn start(index: usize) -> Option<Self> {
-        let (errands, inbox) = channel::<Errand>();
+        let (errands, inbox) = channel::<Vec<Errand>>();
         let (outbox, done) = channel();
         let body = move || {
-            for mut errand in inbox {
-                errand.guide.prepare(errand.vocab_size);
-                if outbox.send(errand).is_err() {
+            for mut errands in inbox {
+                for errand in &mut errands {
+                    errand.guide.prepare(errand.vocab_size);
+                }
+                if outbox.send(errands).is_err() {
                     return;
                 }
             }
         };
         match thread::Builder::new().name(format!("maru-masks-{index}")).spawn(body) {
-            Ok(_) => Some(Self { errands, done, num_out: 0 }),
+            Ok(_) => Some(Self { errands, done, here: Vec::new(), is_out: false }),
             Err(error) => {
                 tracing::warn!(%error, "a thread for masks could not be started");
                 None
@@ -107,7 +126,11 @@ mod tests {
         for round in 0..5_u64 {
             for slot in 0..30 {
                 let guide = guide(round * 100 + slot as u64);
-                workers.send(Errand { slot, vocab_size: 40, guide }).expect("there is a thread");
+                workers.take(Errand { slot, vocab_size: 40, guide }).expect("there is a thread");
+            }
+            // In the last round nothing is sent: then the guides come back as they are.
+            if round < 4 {
+                workers.dispatch();
             }
             let mut back: Vec<(usize, TokenSet)> = workers
                 .collect()

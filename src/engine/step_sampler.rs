@@ -39,10 +39,11 @@ impl StepSampler {
                 continue;
             }
             let errand = Errand { slot: part.slot, vocab_size, guide: guide.lend() };
-            if let Err(refused) = self.masks.send(errand) {
+            if let Err(refused) = self.masks.take(errand) {
                 *guide = refused.guide;
             }
         }
+        self.masks.dispatch();
     }
 
     /// Takes back what [`Self::prepare`] has sent, of a step that gives no logits.
